@@ -1,0 +1,1 @@
+"""The contracts between stages: topics, messages and their codec. Imports no I/O library."""

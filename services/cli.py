@@ -1,0 +1,5 @@
+"""The one command (built at the end)."""
+
+
+def main() -> None:
+    """Run `lead-router`."""

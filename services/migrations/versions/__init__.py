@@ -1,0 +1,1 @@
+"""One linear history; each room's tables in a PostgreSQL schema of their own."""

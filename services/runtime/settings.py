@@ -1,0 +1,64 @@
+"""Every setting of Lead Router, read once from the environment in `cli.py` and handed down, frozen.
+
+Names are `LEAD_ROUTER_<FIELD>`; units stand in the names. A test keeps `.env.example` equal to these fields.
+"""
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field, SecretStr
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class Settings(BaseSettings):
+    """All settings. Every number has a range; every secret is a `SecretStr`."""
+
+    model_config = SettingsConfigDict(env_prefix="LEAD_ROUTER_", frozen=True, extra="ignore")
+
+    # -- where we listen, where data lies
+    host: str = "127.0.0.1"
+    port: int = Field(8000, ge=1, le=65535)
+    data_dir: Path = Path(".lead-router")
+    public_url: str | None = Field(None, description="How the outside calls us; needed behind a proxy")
+    environment: Literal["local", "production"] = "local"
+    log: Literal["json", "console"] | None = None
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+
+    # -- database
+    database_url: SecretStr | None = None
+    pg_bin: Path | None = Field(None, description="Folder of PostgreSQL binaries to use instead of the wheel's")
+    pool_size: int = Field(10, ge=2, le=100)
+    statement_timeout_s: float = Field(30.0, ge=1, le=600)
+
+    # -- log
+    kafka: str | None = Field(None, description="Bootstrap servers host:port,host:port; unset: the log in PostgreSQL")
+    partitions: int = Field(6, ge=1, le=512, description="Partitions of each topic; part of the state's identity")
+    kafka_replication: int = Field(1, ge=1, le=7)
+    kafka_min_isr: int = Field(1, ge=1, le=7)
+    log_retention_days: int = Field(7, ge=1, le=365)
+    kafka_timeout_s: float = Field(3.0, ge=0.5, le=60)
+    batch_max_records: int = Field(2000, ge=1, le=20000)
+    poll_wait_s: float = Field(0.2, ge=0.005, le=5)
+    lease_s: float = Field(10.0, ge=1, le=120)
+    heartbeat_s: float = Field(2.0, ge=0.1, le=60)
+    watchdog_s: float = Field(60.0, ge=5, le=600)
+    dead_letter_max_run: int = Field(5000, ge=10, description="Dead letters in a row at which a stage stops")
+
+    # -- ingest
+    body_max_bytes: int = Field(1_048_576, ge=1024, le=33_554_432)
+    inflated_max_bytes: int = Field(8_388_608, ge=1024, le=134_217_728)
+    batch_max_items: int = Field(2000, ge=1, le=20000)
+    event_max_bytes: int = Field(32_768, ge=1024, le=1_048_576)
+    nesting_max: int = Field(32, ge=4, le=128)
+    commit_wait_ms: float = Field(2.0, ge=0, le=100, description="How long a request waits for company")
+    ingest_queue_max: int = Field(20_000, ge=100, le=1_000_000)
+    trusted_proxies: str = Field("", description="Comma list of networks whose X-Forwarded-For counts")
+
+    # -- behaviour
+    dedupe_days: int = Field(90, ge=2, le=730, description="Older events are kept as too_old, not scored")
+    fresh_s: float = Field(120.0, ge=5, le=3600, description="An alert about something older is no news")
+    collapse_s: float = Field(1800.0, ge=0, le=86400, description="Alerts of one kind and account join for so long")
+    shutdown_s: float = Field(10.0, ge=1, le=120)
+
+    # -- faults, for tests only
+    crash_at: str | None = Field(None, description="Name of a step at which to end the process at once")

@@ -1,0 +1,1 @@
+"""The directory: accounts, owners, reps, pools, absences. Owns the PostgreSQL schema `directory`; read through `DirectoryCache`."""

@@ -1,0 +1,1 @@
+"""Matching, titles and calendars: pure functions, no I/O, no clock."""

@@ -1,5 +1,0 @@
-"""The one command (built at the end)."""
-
-
-def main() -> None:
-    """Run `lead-router`."""

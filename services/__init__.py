@@ -1,0 +1,1 @@
+"""Lead Router: every room of the product."""

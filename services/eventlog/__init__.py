@@ -1,0 +1,1 @@
+"""The log between the stages: ports, leases, fence, outbox, dead letters."""

@@ -1,0 +1,1 @@
+"""Stage 1: takes events from everywhere and writes `tracking.events`."""

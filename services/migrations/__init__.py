@@ -1,0 +1,1 @@
+"""One history of the database, a PostgreSQL schema for each room."""

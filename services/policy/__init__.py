@@ -1,0 +1,1 @@
+"""The rules of a company as data: versions, conditions, points."""

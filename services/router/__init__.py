@@ -1,0 +1,1 @@
+"""Stage 3: decides and assigns, and writes `lead.routed` and `lead.outcomes`."""

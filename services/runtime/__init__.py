@@ -1,0 +1,1 @@
+"""Plumbing that knows no lead: settings, errors, clock, database, HTTP, health, security."""

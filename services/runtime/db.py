@@ -43,7 +43,9 @@ class Database:
         statement_timeout_s: No statement runs longer, in seconds.
     """
 
-    def __init__(self, url: str, *, pool_size: int = 10, statement_timeout_s: float = 30.0, name: str = "lead-router") -> None:
+    def __init__(
+        self, url: str, *, pool_size: int = 10, statement_timeout_s: float = 30.0, name: str = "lead-router"
+    ) -> None:
         try:
             parsed = make_url(url)
         except Exception as error:
@@ -84,7 +86,11 @@ class Database:
             return await asyncpg.connect(
                 self.dsn, timeout=CONNECT_TIMEOUT_S, server_settings={**self._server_settings, **settings}
             )
-        except (asyncpg.InvalidCatalogNameError, asyncpg.InvalidPasswordError, asyncpg.InvalidAuthorizationSpecificationError) as error:
+        except (
+            asyncpg.InvalidCatalogNameError,
+            asyncpg.InvalidPasswordError,
+            asyncpg.InvalidAuthorizationSpecificationError,
+        ) as error:
             msg = f"PostgreSQL at {self.shown} refuses us: {error}"
             raise Misconfigured(msg) from error
         except AWAY as error:

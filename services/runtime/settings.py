@@ -24,6 +24,10 @@ class Settings(BaseSettings):
     log: Literal["json", "console"] | None = None
     log_level: Literal["debug", "info", "warning", "error"] = "info"
 
+    secret_key: SecretStr | None = Field(
+        None, description="32 bytes as base64 that seal stored secrets; local: a key file"
+    )
+
     # -- database
     database_url: SecretStr | None = None
     pg_bin: Path | None = Field(None, description="Folder of PostgreSQL binaries to use instead of the wheel's")

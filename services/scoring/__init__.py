@@ -1,0 +1,1 @@
+"""Stage 2: folds events into people and writes `lead.scored`."""

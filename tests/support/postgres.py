@@ -54,11 +54,11 @@ def postgres_server() -> Iterator[str]:
     if given:
         yield given
         return
-    from services.runtime.embedded import Embedded
+    from services.runtime.embedded import EmbeddedPostgres
 
     folder = Path(tempfile.mkdtemp(prefix="lead-router-test-"))
     # A test's data need not survive the machine; what must survive is tested with the product's own settings.
-    server = Embedded(folder, extra={"fsync": "off", "full_page_writes": "off", "max_connections": "200"})
+    server = EmbeddedPostgres(folder, extra={"fsync": "off", "full_page_writes": "off", "max_connections": "200"})
     try:
         yield url_of(run_alone(server.start(supervised=False)), "postgres")
     finally:

@@ -1,0 +1,1 @@
+"""Pure rules of `eventlog`: no I/O, no clock, no chance."""

@@ -1,0 +1,1 @@
+"""Pure rules of `ingest`: no I/O, no clock, no chance."""

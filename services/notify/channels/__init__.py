@@ -1,0 +1,1 @@
+"""Ways to reach people: the inbox (reps), the site (visitors)."""

@@ -1,0 +1,1 @@
+"""The rules of notices: pure functions, `now` and random draws are arguments."""

@@ -1,0 +1,1 @@
+"""Pure rules of `policy`: no I/O, no clock, no chance."""

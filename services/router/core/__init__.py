@@ -1,0 +1,1 @@
+"""Pure rules of `router`: no I/O, no clock, no chance."""

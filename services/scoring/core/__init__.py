@@ -1,0 +1,1 @@
+"""Pure rules of `scoring`: no I/O, no clock, no chance."""

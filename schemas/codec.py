@@ -27,11 +27,14 @@ class CloudEvent(msgspec.Struct, Generic[T], kw_only=True, omit_defaults=True):
 
 
 class Message(msgspec.Struct, frozen=True, kw_only=True):
-    """One record to be written: the key decides the partition, `value` is an encoded CloudEvent."""
+    """One record to be written: the key decides the partition, `value` is an encoded CloudEvent.
+
+    What we write always has both; None is there so that any record can be written again as it was.
+    """
 
     topic: str
-    key: bytes
-    value: bytes
+    key: bytes | None
+    value: bytes | None
 
 
 _encoder = msgspec.json.Encoder()

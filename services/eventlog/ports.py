@@ -12,10 +12,25 @@ import msgspec
 
 from schemas.codec import Message
 from schemas.topics import StageName
+from services.runtime.errors import Misconfigured
 
 W = TypeVar("W")
 # A connection straight from asyncpg, or one that a pool has lent.
 Connection = asyncpg.Connection | asyncpg.pool.PoolConnectionProxy
+# Turns the bytes of an outbox row into messages: a pure function of the bytes, since another process may have to.
+Encode = Callable[[bytes], Sequence[Message]]
+
+
+class LogTruncated(Misconfigured):
+    """A stored position lies outside the log: records are gone unread, or the topic was made anew. Ends the process."""
+
+    default_code = "position_outside_log"
+
+
+class StoppedLoudly(Misconfigured):
+    """The stage stops rather than go on wrongly: too many dead letters in a row, or a batch that conflicts for ever."""
+
+    default_code = "stopped"
 
 
 class Record(msgspec.Struct, frozen=True, gc=False):
@@ -57,9 +72,20 @@ class DeadRecord(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class LogWriter(Protocol):
-    """Writes records. `publish` returns when they are durable, else raises `Unavailable`."""
+    """Writes records."""
 
-    async def publish(self, messages: Sequence[Message]) -> None: ...
+    async def publish(self, messages: Sequence[Message], part: int | None = None) -> None:
+        """Returns when all of `messages` are durable. Calls that meet are sent together.
+
+        Args:
+            messages: Their order is kept within a partition.
+            part: Put all of them there instead of where their keys belong (replay of a dead letter).
+
+        Raises:
+            Unavailable: The log is away; some of them may be in it all the same.
+            BadMessage: One is too large (`message_too_large`) or its topic does not exist; nothing was sent.
+        """
+        ...
 
     async def close(self) -> None: ...
 
@@ -68,11 +94,19 @@ class LogReader(Protocol):
     """Reads one topic from given positions; owns no position and commits none that matter."""
 
     async def assign(self, positions: Mapping[int, int]) -> None:
-        """Read exactly these partitions, each from its offset. Partitions kept keep what is already fetched."""
+        """Read exactly these partitions, each from its offset.
+
+        A partition that already stands at the given offset keeps what was fetched ahead.
+        """
         ...
 
     async def poll(self, max_records: int, max_wait_s: float) -> Sequence[Record]:
-        """What is there, at once; waits up to `max_wait_s` only when nothing is. Offsets rise within a partition."""
+        """What is there, at once; waits up to `max_wait_s` only when nothing is. Offsets rise within a partition.
+
+        Raises:
+            Unavailable: The log is away; poll again later, nothing is skipped.
+            LogTruncated: The next record is no longer there.
+        """
         ...
 
     async def bounds(self, parts: Sequence[int]) -> Mapping[int, tuple[int, int]]:
@@ -86,29 +120,95 @@ class LogReader(Protocol):
     async def close(self) -> None: ...
 
 
+class Staged(msgspec.Struct, frozen=True):
+    """A row of the outbox that a transaction is about to write: hand it to `committed` after the commit.
+
+    Attributes:
+        lane: The lane's full name, for `log.outbox.lane`.
+        seq: Its place in the lane, for `log.outbox.seq`.
+        payload: For `log.outbox.payload`.
+        published: Rows of this lane that are out already: delete them in the same transaction (`seq = ANY(…)`).
+    """
+
+    lane: str
+    seq: int
+    payload: bytes
+    published: list[int]
+
+
 class Outbox(Protocol):
     """Messages that leave if, and only if, the transaction commits.
 
     With the PostgreSQL log `stage` appends to the log itself, as the last statement of the transaction. With Kafka it
     writes one row of `log.outbox`, and `committed` publishes it. `stage` must be the last write of a transaction.
+
+    A stage that writes its batch by one call of its own (scoring) does by hand what `stage_payload` does:
+    `if outbox.direct`: encode and `SELECT log.append(…)` as the last statement (`append_arguments`); else
+    `row = outbox.next_row(payload)`, insert it into `log.outbox (stage, lane, seq, payload)` and delete
+    `row.published`, both in its transaction. Then `await outbox.committed(row)`.
+
+    Attributes:
+        direct: True when messages go into the log itself (PostgreSQL), False when rows go into `log.outbox` (Kafka).
     """
 
-    async def stage(self, pg: Connection, messages: Sequence[Message]) -> None: ...
+    @property
+    def direct(self) -> bool: ...
 
-    async def committed(self) -> None:
-        """Call after the commit. Publishes what was staged (Kafka), in order; bounded, may leave it for later."""
+    async def stage(self, pg: Connection, messages: Sequence[Message]) -> Staged | None:
+        """Write `messages` in the transaction of `pg`; None when there is nothing to publish afterwards."""
         ...
 
-    async def drain(self) -> None:
-        """Publish what an earlier owner, or a crash, left behind. Call before reading."""
+    async def stage_payload(self, pg: Connection, payload: bytes) -> Staged | None:
+        """As `stage`, for an outbox with its own `encode`: the row holds `payload`, the messages are made of it later."""
+        ...
+
+    def next_row(self, payload: bytes) -> Staged:
+        """The row that a transaction of the caller's own should write. Only when not `direct`."""
+        ...
+
+    async def committed(self, staged: Staged | None = None) -> None:
+        """Call after the commit: publishes in order, in the background; waits only when too much is waiting.
+
+        With the row it is published from memory; without one the lane is read from the table, so a row of a
+        transaction that rolled back never leaves. Wakes the readers of the PostgreSQL log.
+        """
+        ...
+
+    async def drain(self, gone: Sequence[str] = ()) -> None:
+        """Publish what an earlier owner, or a crash, left behind. Call before reading.
+
+        Args:
+            gone: Owners whose partitions we have just taken: their lanes are emptied even if they seem to live.
+
+        Raises:
+            Unavailable: The log or the database is away.
+        """
+        ...
+
+    async def flush(self, seconds: float) -> bool:
+        """Wait until all that was committed is published, at most `seconds`; False when some is left in the table."""
+        ...
+
+    async def waiting(self) -> int:
+        """Rows of this stage and lane in the table, all processes together."""
         ...
 
 
 class Log(Protocol):
     """The log as a whole: makes readers, writers and outboxes."""
 
+    @property
+    def owner(self) -> str:
+        """The name of this process: owner of leases and outbox lanes. New at every start."""
+        ...
+
     async def ensure_topics(self) -> None:
-        """Make the topics that are missing; check partition counts of those that are there."""
+        """Make the topics that are missing; check partition counts of those that are there. Starts housekeeping.
+
+        Raises:
+            Misconfigured: A topic has another number of partitions.
+            Unavailable: The log does not answer.
+        """
         ...
 
     def partitions(self, topic: str) -> int: ...
@@ -121,8 +221,15 @@ class Log(Protocol):
 
     def writer(self) -> LogWriter: ...
 
-    def outbox(self, stage: str, lane: str) -> Outbox:
-        """One outbox lane. A lane has one writer at a time: the owner of a lease."""
+    def outbox(self, stage: str, lane: str, encode: Encode | None = None) -> Outbox:
+        """The outbox of one writer. The same stage and lane give the same object.
+
+        Args:
+            stage: Who writes.
+            lane: What for (`batch`, `api`, `spool`). The lane in the table is `lane@owner`: every process has its own,
+                and the lanes of a process that is gone are emptied by another with the same stage, lane and `encode`.
+            encode: Makes messages of a payload; default: the packing that `stage` writes.
+        """
         ...
 
     async def healthy(self) -> str | None:
@@ -153,7 +260,10 @@ class BatchHandler(Protocol[W]):
         ...
 
     async def tick(self, epochs: Mapping[int, int]) -> None:
-        """About once a second: timers of the owned partitions, under the same fence."""
+        """About once a second: timers of the owned partitions, under the same fence (`fence_epochs`).
+
+        Never at the same time as `apply`; may raise the same errors.
+        """
         ...
 
     def reset(self) -> None:

@@ -1,0 +1,312 @@
+"""What does a batch of events do? Counters, links, verdicts and what must be told, folded in place, one event at a time."""
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+from zlib import crc32
+
+from schemas.signals import OTHER_SIGNAL
+from services.policy.core.policy import Policy, SignalRule
+from services.scoring.core import bursts
+from services.scoring.core.actor import judge, verdict_code
+from services.scoring.core.emit import CauseIn
+from services.scoring.core.identity import ANONYMOUS, Ident
+from services.scoring.core.link import Lead, Ties
+from services.scoring.core.profile import Profile
+from services.scoring.core.read import DAY_MS, Event
+
+EVENTS_A_MINUTE: Final = 1000  # on one profile; above, it is no person
+# An act that came in later than this is history, whatever it was: it scores, and nobody needs to be told at once.
+ALERTABLE_MS: Final = DAY_MS
+# Below this age the decay of a half-life is not worth computing for deciding whether to tell.
+YOUNG_MS: Final = DAY_MS
+DELETED: Final = "person.deleted"
+# Facts that people act on whatever the score.
+TOLD_ALWAYS: Final = frozenset(("deal.won", "deal.lost", "email.unsubscribed", "email.complained"))
+_FLOOD: Final = verdict_code("machine", "flood")
+_TOO_OLD: Final = verdict_code("unknown", "too_old")
+
+
+class Row:
+    """One event to be stored, and what it may cause."""
+
+    __slots__ = ("alert", "event", "key", "lead", "signal", "verdict", "weight")
+
+    def __init__(self, event: Event, key: bytes, lead: bytes | None, signal: int, weight: int, verdict: int) -> None:
+        self.event = event
+        self.key = key
+        self.lead = lead
+        self.signal = signal
+        self.weight = weight
+        self.verdict = verdict
+        self.alert = False
+
+
+@dataclass(slots=True)
+class Reversal:
+    """An event of an earlier batch that is judged anew."""
+
+    id: bytes
+    key: bytes
+    weight: int
+    verdict: int
+    at_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What the fold must know beside the policy. All times in Unix ms.
+
+    Attributes:
+        dedupe_ms: Events that came in later than this are too old to be scored.
+        first_ms, last_ms: Own times for which the event table has partitions; others are kept aside.
+    """
+
+    dedupe_ms: int
+    first_ms: int
+    last_ms: int
+
+
+@dataclass(slots=True)
+class Folded:
+    """What the batch did.
+
+    Attributes:
+        rows: New events. `side`: those whose time has no partition.
+        profiles: Those touched, by key.
+        told: Leads of which something always told happened.
+    """
+
+    rows: dict[bytes, Row] = field(default_factory=dict)
+    side: dict[bytes, Row] = field(default_factory=dict)
+    profiles: dict[bytes, Profile] = field(default_factory=dict)
+    reversals: dict[bytes, Reversal] = field(default_factory=dict)
+    traits_changed: set[bytes] = field(default_factory=set)
+    told: set[bytes] = field(default_factory=set)
+    deletions: list[Event] = field(default_factory=list)
+    duplicates: int = 0
+    suppressed: int = 0
+    too_old: int = 0
+    machines: int = 0
+    newest_ms: int = 0
+    signals: Counter[str] = field(default_factory=Counter)
+
+
+class Fold:
+    """Folds events into profiles and ties.
+
+    Args:
+        profiles: Cache of all profiles; those that the batch needs and that exist are in it.
+        seen: Whether an event id is stored already.
+        suppressed: Whether an identifier asked to be forgotten.
+        named_by_ip: Domain of the named account whose network holds an address, or None.
+        is_named: Whether the account of a domain is a named account.
+    """
+
+    def __init__(
+        self,
+        *,
+        policy: Policy,
+        settings: Settings,
+        profiles: dict[bytes, Profile],
+        ties: Ties,
+        seq: int,
+        seen: Callable[[bytes], bool],
+        suppressed: Callable[[Ident], bool] | None,
+        named_by_ip: Callable[[str], str | None],
+        is_named: Callable[[str], bool],
+        account_of_traits: Callable[[Profile], str | None],
+    ) -> None:
+        self.done = Folded()
+        self.ties = ties
+        self._policy = policy
+        self._settings = settings
+        self._profiles = profiles
+        self._seq = seq
+        self._seen = seen
+        self._suppressed = suppressed
+        self._named_by_ip = named_by_ip
+        self._is_named = is_named
+        self._account_of_traits = account_of_traits
+        self._counted: dict[tuple[str, str | None, str | None, str | None], tuple[SignalRule, ...]] = {}
+
+    def take(self, events: Iterable[Event]) -> None:
+        """Fold some events, in the order of the log."""
+        done, ties = self.done, self.ties
+        rows, side, seen, profiles = done.rows, done.side, self._seen, self._profiles
+        first_ms, last_ms = self._settings.first_ms, self._settings.last_ms
+        for event in events:
+            id_ = event.id
+            if id_ in rows or id_ in side or seen(id_):
+                done.duplicates += 1
+                continue
+            idents = event.idents
+            if self._suppressed is not None and any(map(self._suppressed, idents)):
+                done.suppressed += 1
+                continue
+            wire = event.wire
+            if event.signal == DELETED:
+                done.deletions.append(event)
+                continue
+            trusted = wire.trust == "secret"
+            key, lead = ties.place(idents, event.at_ms, trusted=trusted)
+            if lead is None and wire.ip is not None and idents[0].kind == ANONYMOUS:
+                lead = self._out_of_network(event, key)
+            profile = profiles.get(key)
+            if profile is None:
+                profile = profiles[key] = Profile(key, idents[0].kind, idents[0].value)
+                profile.dirty = True
+            profile.used = self._seq
+            done.profiles[key] = profile
+            row = self._count(event, profile, lead)
+            if first_ms <= event.own_ms < last_ms:
+                rows[id_] = row
+            else:
+                side[id_] = row
+            if wire.traits is not None or wire.account is not None:
+                self._learn(event, profile, lead, trusted=trusted)
+            done.newest_ms = max(done.newest_ms, event.received_ms)
+
+    # -- one event
+
+    def _out_of_network(self, event: Event, key: bytes) -> Lead | None:
+        domain = self._named_by_ip(event.wire.ip or "")
+        if domain is None or judge(event.signal, event.wire.actor, event.wire.user_agent)[0] == 0:
+            return None
+        return self.ties.visitor(event.idents[0], key, event.at_ms, domain)
+
+    def rules(self, event: Event) -> tuple[SignalRule, ...]:
+        """The rules that an event counts for."""
+        wire = event.wire
+        wanted = (event.signal, wire.path, wire.name, wire.link or wire.url)
+        found = self._counted.get(wanted)
+        if found is None:
+            found = self._counted[wanted] = self._policy.counted(*wanted)
+        return found
+
+    def _count(self, event: Event, profile: Profile, lead: Lead | None) -> Row:
+        wire = event.wire
+        rules = self.rules(event)
+        weight, verdict = judge(event.signal, wire.actor, wire.user_agent)
+        base, code = weight, rules[0].code if rules else OTHER_SIGNAL
+        if event.received_ms - event.at_ms > self._settings.dedupe_ms:
+            self.done.too_old += 1
+            return Row(event, profile.key, lead.id if lead else None, code, 0, _TOO_OLD)
+        if profile.flooded(event.at_ms, EVENTS_A_MINUTE):
+            base = weight = 0
+            verdict = _FLOOD
+        day = event.at_ms // DAY_MS
+        if day > profile.seen_day:
+            profile.seen_day = day
+            profile.dirty = True
+        row = Row(event, profile.key, lead.id if lead else None, code, weight, verdict)
+        counters = [day << 8 | rule.code for rule in rules]
+        if event.signal == "email.clicked" and base:
+            self._click(row, profile, counters)
+        elif event.signal == "email.delivered":
+            self._delivered(row, profile)
+        weight = row.weight
+        doubted = row.verdict != verdict
+        self.done.signals[event.signal if code != OTHER_SIGNAL else "other"] += 1
+        if weight:
+            age_ms = event.received_ms - event.at_ms
+            for rule, counter in zip(rules, counters, strict=True):
+                before, after = profile.add(counter, weight)
+                if rule.points:
+                    self._gain(profile, rule, before, after, age_ms)
+            if lead is not None:
+                if age_ms < ALERTABLE_MS and not doubted:
+                    named = lead.account is not None and self._is_named(lead.account)
+                    row.alert = self._policy.alerts.kind(rules, named=named) is not None
+                if event.signal in TOLD_ALWAYS:
+                    self.done.told.add(lead.id)
+        else:
+            self.done.machines += 1
+        return row
+
+    @staticmethod
+    def _gain(profile: Profile, rule: SignalRule, before: int, after: int, age_ms: int) -> None:
+        most = rule.daily_cap * 1000
+        gained = min(after, most) - min(before, most)
+        if gained:
+            left = 1.0 if age_ms < YOUNG_MS else 2.0 ** (-age_ms / 1000 / rule.half_life_s)
+            profile.gain(gained * rule.points * left)
+
+    def _learn(self, event: Event, profile: Profile, lead: Lead | None, *, trusted: bool) -> None:
+        if not profile.learn(event.wire, verified=trusted, at=event.at_ms) or lead is None:
+            return
+        self.done.traits_changed.add(lead.id)
+        domain = self._account_of_traits(profile)
+        if domain is not None and domain != lead.account and (lead.account is None or self._is_named(domain)):
+            self.ties.touch(lead)
+            lead.account = domain
+
+    # -- clicks are judged together
+
+    def _click(self, row: Row, profile: Profile, counters: list[int]) -> None:
+        event, wire = row.event, row.event.wire
+        name = wire.message_id or wire.campaign or ""
+        mail = profile.mails.setdefault(name[:200], bursts.Mail())
+        link = crc32((wire.link or wire.url or event.envelope_id).encode("utf-8", "replace"))
+        click = bursts.Click(event.at_ms, event.id, link, counters, row.weight, row.verdict, 0)
+        mail.clicks.append(click)
+        self._judge_again(mail, profile, click, row)
+        # The caller counts the new click itself.
+        row.weight = click.weight
+        bursts.bounded_clicks(mail)
+        bursts.bounded(profile.mails)
+        profile.mails_changed()
+
+    def _delivered(self, row: Row, profile: Profile) -> None:
+        name = row.event.wire.message_id or row.event.wire.campaign
+        if not name:
+            return
+        mail = profile.mails.setdefault(name[:200], bursts.Mail())
+        if mail.delivered is None or row.event.at_ms < mail.delivered:
+            mail.delivered = row.event.at_ms
+            self._judge_again(mail, profile, None, row)
+            bursts.bounded(profile.mails)
+            profile.mails_changed()
+
+    def _judge_again(self, mail: bursts.Mail, profile: Profile, new: bursts.Click | None, row: Row) -> None:
+        """Apply what the evidence now says of every click; the new one is only told its weight."""
+        done = self.done
+        for click, (weight, verdict) in zip(mail.clicks, bursts.judged(mail), strict=True):
+            if click is new:
+                click.weight = weight
+                row.verdict = verdict
+                continue
+            if click.weight == weight:
+                continue
+            self._settle(profile, click, weight)
+            stored = done.rows.get(click.id) or done.side.get(click.id)
+            if stored is not None:
+                stored.weight, stored.verdict = weight, verdict
+                stored.alert = stored.alert and verdict == click.verdict
+            else:
+                done.reversals[click.id] = Reversal(click.id, profile.key, weight, verdict, click.at)
+
+    def _settle(self, profile: Profile, click: bursts.Click, weight: int) -> None:
+        by_code = self._policy.by_code
+        for counter in click.counters:
+            before, after = profile.add(counter, weight - click.weight)
+            rule = by_code.get(counter & 0xFF)
+            if rule is not None and rule.points:
+                self._gain(profile, rule, before, after, 0)
+        click.weight = weight
+
+
+def cause(row: Row) -> CauseIn:
+    """A stored event as a cause."""
+    event, wire = row.event, row.event.wire
+    visitor = next((ident.value for ident in event.idents if ident.kind == ANONYMOUS), None)
+    return CauseIn(
+        event.id, event.signal, event.at_ms, event.received_ms, row.weight, row.verdict, wire.url, wire.path, wire.link,
+        wire.name, False, visitor,
+    )  # fmt: skip
+
+
+def new_rows(done: Folded) -> Sequence[Row]:
+    """All new events, by id."""
+    return [row for _, row in sorted((done.rows | done.side).items())]

@@ -1,0 +1,122 @@
+"""What is worth telling? The messages that a folded batch makes: at most one a lead, and none about small changes."""
+
+from collections.abc import Mapping, Sequence
+
+from services.policy.core.policy import Policy
+from services.scoring.core.emit import CauseIn, EmitIn, Member, chosen
+from services.scoring.core.fold import Folded, Reversal, Row, cause
+from services.scoring.core.link import Lead, Ties
+
+THOUSAND = 1000
+CLICKED = "email.clicked"
+
+
+def told(
+    done: Folded, ties: Ties, policy: Policy, recent: Mapping[bytes, Sequence[CauseIn]]
+) -> list[EmitIn]:
+    """The messages to be, by lead id.
+
+    A lead is told of when it is known or has an account, and one of: its identity changed (a new lead's did), a fact
+    about it changed, an alertable act, a reversal, something always told, or engagement moved by a step on one profile.
+
+    Args:
+        recent: Cookie that was just linked to what its visitor did shortly before.
+    """
+    limit = policy.step * THOUSAND
+    rows: dict[bytes, list[Row]] = {}
+    due: set[bytes] = set()
+
+    def roots(lead: bytes) -> Lead:
+        return ties.root(ties.leads[lead])
+
+    for row in done.rows.values():
+        if row.lead is not None:
+            lead = roots(row.lead).id
+            rows.setdefault(lead, []).append(row)
+            if row.alert and row.weight:
+                due.add(lead)
+    for row in done.side.values():
+        if row.lead is not None:
+            rows.setdefault(roots(row.lead).id, []).append(row)
+    for ids in (ties.changes.changed, done.traits_changed, done.told):
+        due.update(roots(lead).id for lead in ids)
+    reversed_: dict[bytes, list[Reversal]] = {}
+    for reversal in done.reversals.values():
+        found = ties.lead_of(reversal.key)
+        if found is not None:
+            reversed_.setdefault(found.id, []).append(reversal)
+    due.update(reversed_)
+    for profile in done.profiles.values():
+        if abs(profile.pending) >= limit:
+            found = ties.lead_of(profile.key)
+            if found is not None:
+                due.add(found.id)
+    emits: list[EmitIn] = []
+    lost: dict[bytes, list[bytes]] = {}
+    for loser, winner in ties.changes.merged:
+        if loser.id not in ties.changes.created:
+            root = ties.root(winner)
+            lost.setdefault(root.id, []).append(loser.id)
+            if loser.known or loser.account:
+                emits.append(
+                    EmitIn("merged", loser.id, done.newest_ms, loser.known, None, None, [], merged_into=root.id)
+                )
+    for id_ in due:
+        lead = ties.leads[id_]
+        if lead.known or lead.account:
+            emits.append(
+                _emit(lead, done, ties, rows.get(id_, []), reversed_.get(id_, []), lost.get(id_, []), recent)
+            )
+    emits.sort(key=lambda emit: emit.lead)
+    return emits
+
+
+def _emit(
+    lead: Lead,
+    done: Folded,
+    ties: Ties,
+    rows: list[Row],
+    reversals: list[Reversal],
+    lost: list[bytes],
+    recent: Mapping[bytes, Sequence[CauseIn]],
+) -> EmitIn:
+    causes = [(row.alert and row.weight > 0, cause(row)) for row in rows]
+    as_of = max((row.event.received_ms for row in rows), default=done.newest_ms)
+    for one in reversals:
+        causes.append(
+            (True, CauseIn(one.id, CLICKED, one.at_ms, one.at_ms, one.weight, one.verdict, None, None, None, None, True, None))
+        )
+    for key, _ in ties.changes.joined:
+        if key in recent and (owner := ties.lead_of(key)) is not None and owner.id == lead.id:
+            causes.extend((True, one) for one in recent[key])
+    return EmitIn(
+        "reversed" if reversals else "changed",
+        lead.id,
+        max(as_of, done.newest_ms if reversals else 0),
+        lead.known,
+        lead.account,
+        lead.network,
+        chosen(causes),
+        merged_from=sorted(lost),
+    )
+
+
+def settle(emits: list[EmitIn], done: Folded, ties: Ties) -> None:
+    """What is told is no longer pending; a lead of one identifier carries that one along.
+
+    Call when the batch is folded to its end: the member's state is frozen here.
+    """
+    leads = {emit.lead: emit for emit in emits if emit.kind != "merged"}
+    for key, profile in done.profiles.items():
+        lead = ties.lead_of(key)
+        emit = leads.get(lead.id) if lead is not None else None
+        if lead is None or emit is None:
+            continue
+        if profile.pending:
+            profile.pending = 0
+            profile.dirty = True
+        if lead.size == 1:
+            link = ties.links[key]
+            emit.only = Member(
+                link.kind, link.value, link.verified, link.since, profile.state.tobytes(), profile.packed_traits()
+            )

@@ -1,0 +1,215 @@
+"""What does this record say? Any bytes of `tracking.events` become an event, or a reason why never."""
+
+from datetime import UTC, datetime
+from hashlib import blake2b
+from typing import Any, Final
+
+import msgspec
+
+from schemas.messages import Actor, Trust
+from schemas.signals import signal_of
+from services.scoring.core.identity import Ident, Names, strongest_first
+
+DAY_MS: Final = 86_400_000
+# Before this no marketing tool existed: 1970 means "no clock".
+OLDEST_MS: Final = 946_684_800_000
+NEWEST_MS: Final = 1 << 42  # the year 2109
+SIGNAL_MAX: Final = 100
+MOST_IDS: Final = 10
+SCORED_ID_BYTES: Final = 16
+
+
+class Name(msgspec.Struct, gc=False):
+    """One identifier on the wire; what it is worth is decided later."""
+
+    kind: str
+    value: str | int
+
+
+class Wire(msgspec.Struct, gc=False):
+    """`data` of a tracking event, read leniently: other producers than ours write here too."""
+
+    signal: str | None = None
+    ids: list[Name] | None = None
+    received_at: datetime | None = None
+    occurred_at: datetime | None = None
+    untimed: bool = False
+    trust: Trust = "secret"
+    actor: Actor | None = None
+    traits: dict[str, Any] | None = None
+    account: dict[str, Any] | None = None
+    url: str | None = None
+    path: str | None = None
+    link: str | None = None
+    message_id: str | None = None
+    campaign: str | None = None
+    ip: str | None = None
+    user_agent: str | None = None
+    name: str | None = None
+    email: str | None = None
+    user_id: str | int | None = None
+    userId: str | int | None = None  # noqa: N815 the name on the wire
+    anonymous_id: str | int | None = None
+    anonymousId: str | int | None = None  # noqa: N815 the name on the wire
+
+
+class Envelope(msgspec.Struct, gc=False):
+    """A CloudEvent around a tracking event."""
+
+    id: str
+    source: str
+    type: str
+    data: Wire
+    specversion: str = ""
+    time: datetime | None = None
+    subject: str | None = None
+
+
+class Event(msgspec.Struct, gc=False):
+    """One event, ready to be folded.
+
+    Attributes:
+        id: 48 bits of its own time in ms, then a hash of source and id: unique for ever, ordered by time.
+        own_ms: Its own time, uncorrected. `at_ms`: when it happened, never after `received_ms`.
+        idents: Strongest first.
+        body: The record's bytes as they came.
+    """
+
+    id: bytes
+    own_ms: int
+    at_ms: int
+    received_ms: int
+    signal: str
+    idents: tuple[Ident, ...]
+    wire: Wire
+    body: bytes
+    envelope_id: str
+
+
+class Dead(msgspec.Struct, frozen=True, gc=False):
+    """Why a record never can be used: a stable code, and words."""
+
+    reason: str
+    detail: str
+
+
+_decoder: Final = msgspec.json.Decoder(Envelope)
+_millis = 1000.0
+
+
+def millis(at: datetime) -> int:
+    """Unix milliseconds of an aware time, rounded."""
+    return int(at.timestamp() * _millis + 0.5)
+
+
+def moment(ms: int) -> datetime:
+    """The aware UTC time of Unix milliseconds."""
+    return datetime.fromtimestamp(ms / _millis, UTC)
+
+
+def event_id(source: str, id_: str, own_ms: int, received_ms: int, *, untimed: bool) -> bytes:
+    """Scoring's id of an event. An event without a time of its own repeats when its UTC day of receipt does."""
+    at = received_ms // DAY_MS * DAY_MS if untimed else own_ms
+    return at.to_bytes(6) + blake2b(f"{source}\0{id_}".encode(), digest_size=10).digest()
+
+
+def read(value: bytes | None, at_ms: int, names: Names, max_bytes: int) -> Event | Dead:
+    """The event in a record, or why there is none.
+
+    Args:
+        value: The record's bytes.
+        at_ms: The log's time of the record, Unix ms; stands in for a missing `received_at`.
+        max_bytes: Longer records are refused.
+    """
+    if value is None:
+        return Dead("no_value", "the record has no value")
+    if len(value) > max_bytes:
+        return Dead("too_large", f"{len(value)} bytes; at most {max_bytes} are taken")
+    try:
+        envelope = _decoder.decode(value)
+    except msgspec.ValidationError as error:
+        return Dead("not_a_tracking_event", str(error)[:500])
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        return Dead("bad_json", str(error)[:500])
+    except RecursionError:
+        return Dead("bad_json", "nested too deep")
+    wire = envelope.data
+    if envelope.specversion != "1.0" or not envelope.id or not envelope.source:
+        return Dead("not_a_tracking_event", "id, source and specversion 1.0 of CloudEvents are needed")
+    signal = wire.signal or signal_of(envelope.type) or envelope.type
+    if not signal or len(signal) > SIGNAL_MAX:
+        return Dead("no_signal", f"neither data.signal nor type names a signal of 1 to {SIGNAL_MAX} characters")
+    idents = _idents(envelope, names)
+    if isinstance(idents, Dead):
+        return idents
+    return _timed(envelope, signal, idents, value, at_ms)
+
+
+def _timed(envelope: Envelope, signal: str, idents: tuple[Ident, ...], value: bytes, at_ms: int) -> Event | Dead:
+    wire = envelope.data
+    own, received, occurred = envelope.time, wire.received_at, wire.occurred_at
+    for at in (own, received, occurred):
+        if at is not None and at.tzinfo is None:
+            return Dead("bad_time", f"{at.isoformat()} has no time zone")
+    try:
+        received_ms = at_ms if received is None else millis(received)
+        untimed = wire.untimed or (own is None and occurred is None)
+        if own is not None:
+            own_ms = millis(own)
+        else:
+            own_ms = received_ms if occurred is None else millis(occurred)
+        happened_ms = own_ms if occurred is None else millis(occurred)
+    except (OverflowError, ValueError, OSError):
+        return Dead("bad_time", "a time out of range")
+    if not (OLDEST_MS <= own_ms < NEWEST_MS and OLDEST_MS <= happened_ms and OLDEST_MS <= received_ms < NEWEST_MS):
+        return Dead("bad_time", f"no event happened at {own_ms} ms")
+    try:
+        id_ = event_id(envelope.source, envelope.id, own_ms, received_ms, untimed=untimed)
+    except UnicodeEncodeError:
+        return Dead("not_a_tracking_event", "id or source is no Unicode text")
+    return Event(
+        id_, own_ms, min(happened_ms, received_ms), received_ms, signal, idents, wire, value, envelope.id
+    )
+
+
+def _idents(envelope: Envelope, names: Names) -> tuple[Ident, ...] | Dead:
+    wire = envelope.data
+    given = wire.ids
+    if given:
+        if len(given) == 1 and type(given[0].value) is str and given[0].kind in _KINDS:
+            found = names.ident(given[0].kind, given[0].value)
+            return (found,) if type(found) is Ident else _nobody(str(found))
+        pairs = [(one.kind, one.value) for one in given[:MOST_IDS]]
+    else:
+        pairs = [
+            (kind, value)
+            for kind, value in (
+                ("email", wire.email),
+                ("user", wire.user_id if wire.user_id is not None else wire.userId),
+                ("anonymous", wire.anonymous_id if wire.anonymous_id is not None else wire.anonymousId),
+            )
+            if value is not None
+        ]
+        if not pairs and envelope.subject and "@" in envelope.subject:
+            pairs = [("email", envelope.subject)]
+    usable: list[Ident] = []
+    problem = "no_identifier"
+    for kind, value in pairs:
+        ident = names.ident(kind, str(value)) if kind in _KINDS else "bad_identifier"
+        if isinstance(ident, Ident):
+            usable.append(ident)
+        else:
+            problem = ident
+    return strongest_first(usable) if usable else _nobody(problem)
+
+
+_KINDS: Final = frozenset(("email", "crm", "user", "anonymous"))
+_WORDS: Final = {
+    "no_identifier": "the event names nobody: data.ids, data.email, data.user_id, data.anonymous_id or an address as subject is needed",
+    "placeholder_id": "the only identifier is a placeholder such as null or undefined",
+    "bad_identifier": "no identifier has a known kind and a usable value",
+}
+
+
+def _nobody(reason: str) -> Dead:
+    return Dead(reason, _WORDS[reason])

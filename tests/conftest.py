@@ -5,9 +5,7 @@ from importlib.util import find_spec
 import pytest
 from pytest_socket import socket_allow_hosts
 
-pytest_plugins = [
-    name for name in ("tests.support.postgres", "tests.support.kafka") if find_spec(name) is not None
-]
+pytest_plugins = [name for name in ("tests.support.postgres", "tests.support.kafka") if find_spec(name) is not None]
 
 
 @pytest.hookimpl(trylast=True)

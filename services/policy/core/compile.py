@@ -185,7 +185,7 @@ class _Compiler:
     def _stages(self) -> dict[Stage, Condition]:
         found: dict[Stage, Condition] = {}
         for index, stage in enumerate(LADDER):
-            text = self._file.stages.get(stage)  # type: ignore[call-overload]  # LADDER holds the literals of LadderStage
+            text = self._file.stages.get(stage)
             if text is not None:
                 lower = tuple(s for s in LADDER[:index] if s in self._file.stages)
                 condition = self._condition(text, ("stages", stage), FactNames(self._signals, lower))

@@ -49,13 +49,6 @@ class Condition:
         """Whether the condition is true for these facts."""
         return self.test(facts)
 
-    def __repr__(self) -> str:
-        return f"Condition({self.text!r})"
-
-    def __reduce__(self) -> Any:
-        msg = "a Condition is not pickled: compile the policy again"
-        raise TypeError(msg)
-
     def missing(self, facts: Mapping[str, Any]) -> list[Reason]:
         """What would have to change for the condition to be true, in words and by how much; empty when it is true.
 
@@ -73,15 +66,23 @@ class Condition:
                         found.append(float(other.value or 0))
         return found
 
+    def numbers(self, path: str) -> list[float]:
+        """The numbers that `path` is said to be equal to, not equal to, or among."""
+        return [float(v) for v, _ in self._values(path) if isinstance(v, int | float) and not isinstance(v, bool)]
+
     def texts(self, path: str) -> list[tuple[str, int]]:
         """The texts that `path` is compared with, or looked up in, and their offsets: for the lint."""
-        found: list[tuple[str, int]] = []
+        return [(v, at) for v, at in self._values(path) if isinstance(v, str)]
+
+    def _values(self, path: str) -> list[tuple[Any, int]]:
+        """The constants that `path` is compared with for equality, and their offsets."""
+        found: list[tuple[Any, int]] = []
         for node in _nodes(self._tree):
-            if isinstance(node, Binary) and isinstance(node.left, Path) and node.left.name == path:
-                sides = node.right.items if isinstance(node.right, Many) else [node.right]
-                found += [
-                    (side.value, side.at) for side in sides if isinstance(side, Literal) and isinstance(side.value, str)
-                ]
+            if isinstance(node, Binary) and node.op in ("in", "==", "!="):
+                for one, other in ((node.left, node.right), (node.right, node.left)):
+                    if isinstance(one, Path) and one.name == path:
+                        sides = other.items if isinstance(other, Many) else [other]
+                        found += [(side.value, side.at) for side in sides if isinstance(side, Literal)]
         return found
 
 
@@ -116,5 +117,7 @@ def _nodes(node: Node) -> Iterator[Node]:
             below = node.parts
         case Choice():
             below = [node.test, node.yes, node.no]
+        case Literal() | Path():
+            pass
     for part in below:
         yield from _nodes(part)

@@ -97,7 +97,8 @@ class _Emitter:
                 return ast.Constant(False)
             case Choice():
                 return ast.IfExp(self.truth(node.test), self.truth(node.yes), self.truth(node.no))
-        return self.value(node)
+            case _:
+                return self.value(node)
 
     def value(self, node: Node) -> ast.expr:
         """The node's value, or None when it is missing."""
@@ -117,15 +118,17 @@ class _Emitter:
                 return ast.UnaryOp(ast.Not(), self.truth(node.operand))
             case Unary():
                 return self._known(lambda v: self._fit(ast.UnaryOp(ast.USub(), v[0]), node), node.operand)
-            case Binary(op="in"):
-                return self._in(node)
-            case Binary(op="==" | "!="):
-                return ast.Compare(self.value(node.left), [_COMPARE[node.op]()], [self.value(node.right)])
-            case Binary() if node.op in _COMPARE:
-                return self._ordered(node)
             case Binary():
-                return self._known(lambda v: self._arithmetic(node, v), node.left, node.right)
-        raise TypeError(node)  # pragma: no cover  the parser makes nothing else
+                return self._binary(node)
+
+    def _binary(self, node: Binary) -> ast.expr:
+        if node.op == "in":
+            return self._in(node)
+        if node.op in ("==", "!="):
+            return ast.Compare(self.value(node.left), [_COMPARE[node.op]()], [self.value(node.right)])
+        if node.op in _COMPARE:
+            return self._ordered(node)
+        return self._known(lambda values: self._arithmetic(node, values), node.left, node.right)
 
     def _in(self, node: Binary) -> ast.expr:
         left = self.value(node.left)

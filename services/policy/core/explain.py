@@ -73,11 +73,14 @@ class _Explainer:
                 return self.gap(node.yes if self._value(node.test) else node.no, want=want)
             case Path():
                 return Gap([self._yes_no(node, want=want)], _FAR)
-            case Binary(op="in"):
-                return self._in(node, want=want)
             case Binary():
-                return self._relation(node, node.op if want else _OPPOSITE[node.op])
-        return Gap([Reason(code="never", text="the policy never lets this happen")], math.inf)
+                return (
+                    self._in(node, want=want)
+                    if node.op == "in"
+                    else self._relation(node, node.op if want else _OPPOSITE[node.op])
+                )
+            case Literal() | Many():
+                return Gap([Reason(code="never", text="the policy never lets this happen")], math.inf)
 
     def _yes_no(self, node: Path, *, want: bool) -> Reason:
         code = _code(node)
@@ -175,7 +178,8 @@ class _Explainer:
                 return f"{'not' if node.op == '!' else 'minus'} {self._words(node.operand)}"
             case Binary():
                 return f"{self._words(node.left)} {node.op} {self._words(node.right)}"
-        return "the result"
+            case Junction() | Choice():
+                return "the result"
 
 
 def _too_few(noun: str, days: int, seen: float, need: float) -> str:
@@ -201,4 +205,5 @@ def _code(node: Node) -> str:
             return _code(node.operand)
         case Binary():
             return _code(node.left) if not isinstance(node.left, Literal) else _code(node.right)
-    return "condition_not_met"
+        case Literal() | Many() | Junction() | Choice():
+            return "condition_not_met"

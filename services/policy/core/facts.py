@@ -4,6 +4,8 @@ from collections.abc import Iterator, Mapping
 from datetime import datetime
 from typing import Any, Final
 
+from typing_extensions import override
+
 from schemas.messages import LeadScored
 from services.policy.core.policy import Policy
 from services.policy.core.score import engagement, window_count
@@ -47,6 +49,7 @@ class FactNames(Mapping[str, Type]):
         self._names.update({f"signals.{name}": "number" for name in signals})
         self._names.update({f"stage.{stage}": "bool" for stage in stages})
 
+    @override
     def __getitem__(self, path: str) -> Type:
         if path in self._names:
             return self._names[path]
@@ -55,9 +58,11 @@ class FactNames(Mapping[str, Type]):
             return self._names[match["signal"]]
         raise KeyError(path)
 
+    @override
     def __iter__(self) -> Iterator[str]:
         return iter(self._names)
 
+    @override
     def __len__(self) -> int:
         return len(self._names)
 

@@ -1,7 +1,7 @@
 """The shape of a policy file: what may stand where, as a pydantic model with a published JSON Schema."""
 
 import re
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Final, Literal, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
@@ -58,15 +58,20 @@ class Signal(Part):
 class Employees(Part):
     """A range of company sizes."""
 
-    from_: int = Field(0, alias="from", ge=0)
-    to: int | None = Field(None, ge=0)
+    from_: int = Field(default=0, alias="from", ge=0)
+    to: int | None = Field(default=None, ge=0)
+
+    @classmethod
+    def anybody(cls) -> Self:
+        """Companies of every size."""
+        return cls.model_validate({})
 
 
 class Icp(Part):
     """The ideal customer profile: the company, and the roles that decide."""
 
     industries: list[str] = Field(min_length=1)
-    employees: Employees = Employees()
+    employees: Employees = Field(default_factory=Employees.anybody)
     countries: list[Country] = Field(default=[], description="Empty: every country is right")
     roles: list[Name] = Field(default=["decision_maker"], min_length=1)
 
@@ -155,8 +160,10 @@ class Engagement(Part):
     """How behaviour is read."""
 
     hysteresis: Annotated[float, Field(gt=0, le=1)] = 0.8
-    step: Annotated[float, Field(gt=0, le=100)] = Field(5, description="A smaller change of score is no news")
-    count_days: Annotated[int, Field(ge=1, le=365)] = Field(90, description="How far back signals.<name> counts")
+    step: Annotated[float, Field(gt=0, le=100)] = Field(default=5, description="A smaller change of score is no news")
+    count_days: Annotated[int, Field(ge=1, le=365)] = Field(
+        default=90, description="How far back signals.<name> counts"
+    )
 
 
 class Alerts(Part):
@@ -215,3 +222,9 @@ class PolicyFile(Part):
     spellings: dict[str, SignalName] = Field(
         default={}, description="Further event names of your tools, and their signal"
     )
+
+
+def policy_schema() -> dict[str, Any]:
+    """JSON Schema of a policy file, for editors and other programs."""
+    schema = PolicyFile.model_json_schema(by_alias=True, mode="validation")
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema, "title": "Lead Router policy"}

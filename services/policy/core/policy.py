@@ -11,7 +11,8 @@ from services.policy.core.condition import Condition
 from services.policy.core.template import Template, pick_template
 from services.policy.core.words import spelling_key
 
-LADDER: Final[tuple[Stage, ...]] = ("identified", "qualified", "ready_to_buy")
+LadderStage = Literal["identified", "qualified", "ready_to_buy"]
+LADDER: Final[tuple[LadderStage, ...]] = ("identified", "qualified", "ready_to_buy")
 DEFAULT_COOLDOWN_DAYS: Final = 30.0
 DAY_S: Final = 86_400
 
@@ -291,8 +292,8 @@ class Policy:
             return []
         found: list[Reason] = []
         for reason in condition.missing(facts):
-            lower = reason.limit if reason.code == "stage_below" else None
-            for one in (self.missing(lower, facts) if lower in self.stages else []) or [reason]:
+            lower = next((s for s in self.stages if reason.code == "stage_below" and s == reason.limit), None)
+            for one in (self.missing(lower, facts) if lower else []) or [reason]:
                 if all(one.text != other.text for other in found):
                     found.append(one)
         return found

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from difflib import get_close_matches
 
 import msgspec
+from typing_extensions import override
 
 
 class Problem(msgspec.Struct, frozen=True, kw_only=True):
@@ -21,6 +22,7 @@ class Problem(msgspec.Struct, frozen=True, kw_only=True):
     message: str
     hint: str = ""
 
+    @override
     def __str__(self) -> str:
         """The problem as one line for a terminal."""
         where = f"line {self.line}, column {self.column}: " if self.line else ""

@@ -54,14 +54,12 @@ def _in_file(data: Any, loc: tuple[int | str, ...]) -> tuple[int | str, ...]:
     """The part of pydantic's location that the file has: `[key]` and names of union members are left out."""
     found: list[int | str] = []
     for step in loc:
-        if (isinstance(data, dict) and step in data) or (
-            isinstance(data, list) and isinstance(step, int) and step < len(data)
-        ):
+        if isinstance(data, list) and isinstance(step, int):
             data = data[step]
-        elif not isinstance(data, dict) or step == "[key]":
-            break
+        elif isinstance(data, dict) and step != "[key]":
+            data = data.get(str(step))
         else:
-            data = None
+            break
         found.append(step)
     return tuple(found)
 

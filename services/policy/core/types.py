@@ -71,13 +71,8 @@ class _Check:
                 return self._common(node.yes, node.no, node.at)
             case Binary(op="in"):
                 return self._in(node)
-            case Binary(op=op) if op in grammar.RELATIONS:
-                return self._relation(node)
             case Binary():
-                return self._arithmetic(node)
-        return self._fail(
-            node.at, "this cannot stand in a condition"
-        )  # pragma: no cover  the parser makes nothing else
+                return self._relation(node) if node.op in grammar.RELATIONS else self._arithmetic(node)
 
     def _fail(self, at: int, message: str, hint: str = "") -> str:
         fail(self._text, at, message, hint)
@@ -114,7 +109,7 @@ class _Check:
     def _common(self, left: Node, right: Node, at: int) -> str:
         """The type that both sides share."""
         one, two = self.visit(left), self.visit(right)
-        if one == two or two == NULL:
+        if two in (one, NULL):
             return one
         if one == NULL:
             return two

@@ -12,7 +12,7 @@ import asyncpg
 from services.eventlog.ports import Batch, Connection
 from services.runtime import crash
 from services.runtime.db import AWAY
-from services.runtime.errors import Conflict, Fenced, LeadRouterError, Unavailable
+from services.runtime.errors import Conflict, Fenced, Unavailable
 
 # For stages that write a batch by one plpgsql function: `PERFORM log.fence($1,$2,$3,$4,$5,$6)` first in it, with
 # `fence_arguments(batch)`, and `translate` around the call.
@@ -44,10 +44,8 @@ def fence_arguments(batch: Batch) -> FenceArguments:
     )
 
 
-def translate(error: BaseException) -> BaseException:
+def translate(error: Exception) -> Exception:
     """The error of our tree that a database error means, or `error` itself when it means none (a bug)."""
-    if isinstance(error, LeadRouterError):
-        return error
     if isinstance(error, asyncpg.PostgresError):
         state = str(error.sqlstate or "")
         if state == FENCED:
@@ -58,9 +56,8 @@ def translate(error: BaseException) -> BaseException:
         if state in LATER or state.startswith(LATER_CLASSES):
             return Unavailable(f"PostgreSQL cannot now: {error}", code="database_away")
     # Of asyncpg's InterfaceErrors only a closed connection means "away"; wrong arguments and crossed calls are bugs.
-    if isinstance(error, asyncpg.InterfaceError) and "clos" not in str(error):
-        return error
-    if isinstance(error, AWAY):
+    bug = isinstance(error, asyncpg.InterfaceError) and "clos" not in str(error)
+    if isinstance(error, AWAY) and not bug:
         return Unavailable(f"PostgreSQL does not answer: {error or type(error).__name__}", code="database_away")
     return error
 

@@ -13,7 +13,9 @@ LAG_RECORDS: Final = Gauge("leadrouter_log_lag_records", "Records not yet handle
 LAG_SECONDS: Final = Gauge(
     "leadrouter_log_lag_seconds", "Age of the newest handled record while others wait, else 0", PART, registry=REGISTRY
 )
-LEASE_EPOCH: Final = Gauge("leadrouter_log_lease_epoch", "Epoch of a lease held here, 0 when not", PART, registry=REGISTRY)
+LEASE_EPOCH: Final = Gauge(
+    "leadrouter_log_lease_epoch", "Epoch of a lease held here, 0 when not", PART, registry=REGISTRY
+)
 BATCH_SECONDS: Final = Histogram(
     "leadrouter_log_batch_seconds",
     "Time of one batch in its transaction",

@@ -5,7 +5,7 @@ these names. Correctness never depends on who reads what: it depends on the fenc
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol, TypeAlias, TypeVar
 
 import asyncpg
 import msgspec
@@ -16,9 +16,10 @@ from services.runtime.errors import Misconfigured
 
 W = TypeVar("W")
 # A connection straight from asyncpg, or one that a pool has lent.
-Connection = asyncpg.Connection | asyncpg.pool.PoolConnectionProxy
+Connection: TypeAlias = asyncpg.Connection | asyncpg.pool.PoolConnectionProxy
 # Turns the bytes of an outbox row into messages: a pure function of the bytes, since another process may have to.
 Encode = Callable[[bytes], Sequence[Message]]
+AppendArguments = tuple[list[str], list[int], list[bytes | None], list[bytes | None]]
 
 
 class LogTruncated(Misconfigured):
@@ -87,7 +88,9 @@ class LogWriter(Protocol):
         """
         ...
 
-    async def close(self) -> None: ...
+    async def close(self) -> None:
+        """Safe to call twice."""
+        ...
 
 
 class LogReader(Protocol):
@@ -117,7 +120,9 @@ class LogReader(Protocol):
         """Tell outside lag tools how far we are. Best effort, never raises."""
         ...
 
-    async def close(self) -> None: ...
+    async def close(self) -> None:
+        """Safe to call twice; bounded in time."""
+        ...
 
 
 class Staged(msgspec.Struct, frozen=True):
@@ -152,10 +157,16 @@ class Outbox(Protocol):
     """
 
     @property
-    def direct(self) -> bool: ...
+    def direct(self) -> bool:
+        """Whether messages go into the log itself within the transaction."""
+        ...
 
     async def stage(self, pg: Connection, messages: Sequence[Message]) -> Staged | None:
         """Write `messages` in the transaction of `pg`; None when there is nothing to publish afterwards."""
+        ...
+
+    def append_arguments(self, messages: Sequence[Message]) -> AppendArguments:
+        """The four arguments of `log.append` (topics, parts, keys, values). Only when `direct`."""
         ...
 
     async def stage_payload(self, pg: Connection, payload: bytes) -> Staged | None:
@@ -211,15 +222,21 @@ class Log(Protocol):
         """
         ...
 
-    def partitions(self, topic: str) -> int: ...
+    def partitions(self, topic: str) -> int:
+        """Number of partitions of `topic`."""
+        ...
 
     def partition_of(self, topic: str, key: bytes) -> int:
         """Kafka's default: murmur2 of the key, the same for both logs."""
         ...
 
-    def reader(self, topic: str, group: str) -> LogReader: ...
+    def reader(self, topic: str, group: str) -> LogReader:
+        """A reader of one topic. `group` is what outside lag tools see."""
+        ...
 
-    def writer(self) -> LogWriter: ...
+    def writer(self) -> LogWriter:
+        """The writer of this process, shared by all who ask; closed with the log."""
+        ...
 
     def outbox(self, stage: str, lane: str, encode: Encode | None = None) -> Outbox:
         """The outbox of one writer. The same stage and lane give the same object.
@@ -236,7 +253,9 @@ class Log(Protocol):
         """None when the log answers, else what is wrong in words."""
         ...
 
-    async def close(self) -> None: ...
+    async def close(self) -> None:
+        """Close readers, writers and outboxes; bounded in time, safe to call twice."""
+        ...
 
 
 class BatchHandler(Protocol[W]):

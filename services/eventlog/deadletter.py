@@ -1,0 +1,267 @@
+"""What happens to a record that can never be handled? It is buried with its bytes, shown to people, and replayed.
+
+Burying is part of the batch's own transaction: the position moves past the record only together with its row.
+Too many in a row stop the stage instead: then it is not the records that are wrong. Owns `log.dead_letter`.
+"""
+
+from collections.abc import Mapping, Sequence
+from contextvars import ContextVar
+from datetime import datetime
+from typing import Any, Final
+
+import msgspec
+
+from schemas.codec import Message
+from services.eventlog import metrics
+from services.eventlog.ports import Connection, DeadRecord, LogWriter, StoppedLoudly
+from services.runtime import crash
+from services.runtime.db import Database
+from services.runtime.errors import BadMessage
+
+DETAIL_MAX_BYTES: Final = 2000
+REPLAY_AT_ONCE: Final = 500
+
+BURY: Final = """
+INSERT INTO log.dead_letter (stage, topic, part, off, reason, detail, key, value)
+SELECT $1, $2, u.part, u.off, u.reason, u.detail, u.key, u.value
+  FROM unnest($3::int[], $4::bigint[], $5::text[], $6::bytea[], $7::bytea[], $8::bytea[])
+       AS u(part, off, reason, detail, key, value)
+ ORDER BY u.part, u.off
+ON CONFLICT (stage, topic, part, off, reason) DO UPDATE SET attempts = log.dead_letter.attempts + 1"""
+# How many records right before each position are dead: after a restart the run goes on where it was.
+TRAILING: Final = """
+SELECT u.part, d.off FROM unnest($3::int[], $4::bigint[]) AS u(part, next)
+  CROSS JOIN LATERAL (
+    SELECT DISTINCT x.off FROM log.dead_letter x
+     WHERE x.stage = $1 AND x.topic = $2 AND x.part = u.part AND x.off < u.next AND x.off >= u.next - $5::bigint) d
+ ORDER BY u.part, d.off DESC"""
+COLUMNS: Final = "id, stage, topic, part, off, reason, detail, key, value, attempts, died_at, replayed_at, replayed_by"
+LIST: Final = f"""
+SELECT {COLUMNS} FROM log.dead_letter
+ WHERE ($1::text IS NULL OR stage = $1) AND ($2::text IS NULL OR reason = $2)
+   AND ($3::boolean IS NULL OR (replayed_at IS NOT NULL) = $3) AND ($4::bigint IS NULL OR id < $4)
+ ORDER BY id DESC LIMIT $5"""
+SHOW: Final = f"SELECT {COLUMNS} FROM log.dead_letter WHERE id = $1"
+# Locked until the end of the transaction: two replays of one row publish it once.
+CLAIM_ONE: Final = f"SELECT {COLUMNS} FROM log.dead_letter WHERE id = $1 FOR UPDATE"
+CLAIM_MANY: Final = f"""
+SELECT {COLUMNS} FROM log.dead_letter
+ WHERE replayed_at IS NULL AND part >= 0 AND ($1::text IS NULL OR stage = $1) AND ($2::text IS NULL OR reason = $2)
+   AND id > $3 AND id <= $4
+ ORDER BY id LIMIT $5 FOR UPDATE SKIP LOCKED"""
+MARK: Final = (
+    "UPDATE log.dead_letter SET replayed_at = clock_timestamp(), replayed_by = $2 WHERE id = ANY ($1::bigint[])"
+)
+NEWEST: Final = "SELECT coalesce(max(id), 0) FROM log.dead_letter"
+DEPTH: Final = "SELECT stage, reason, count(*) AS n FROM log.dead_letter WHERE replayed_at IS NULL GROUP BY 1, 2"
+
+REPLAYED: Final = crash.step("deadletter.replayed", "dead letters are published again, not yet marked")
+
+
+class Run:
+    """How many records in a row have died, kept by the consumer over its batches.
+
+    Args:
+        limit: `dead_letter_max_run`.
+    """
+
+    def __init__(self, limit: int) -> None:
+        self.limit = limit
+        self.length = 0
+        self._records = 0
+        self._dead: set[tuple[int, int]] = set()
+
+    def begin(self, records: int) -> None:
+        """A batch of so many records begins, or begins again."""
+        self._records = records
+        self._dead.clear()
+
+    def add(self, stage: str, dead: Sequence[DeadRecord]) -> None:
+        """These die in the current batch. Raises `StoppedLoudly`, before anything is committed, when it is too much."""
+        self._dead.update((record.part, record.offset) for record in dead)
+        if len(self._dead) >= self._records and self.length + len(self._dead) > self.limit:
+            reasons = ", ".join(sorted({record.reason for record in dead}))
+            raise StoppedLoudly(
+                f"{stage} stops: {self.length + len(self._dead)} records in a row could not be handled ({reasons}), the "
+                f"limit is {self.limit}. Nothing was skipped. Mend the cause and start again; if these records really "
+                "are all bad, raise LEAD_ROUTER_DEAD_LETTER_MAX_RUN",
+                code="too_many_dead_letters",
+            )
+
+    def end(self, places: Sequence[tuple[int, int]]) -> None:
+        """The batch is committed. `places` are (part, offset) of its records in order."""
+        trailing = 0
+        for place in reversed(places) if self._dead else ():
+            if place not in self._dead:
+                break
+            trailing += 1
+        self.length = self.length + trailing if trailing and trailing == len(places) else trailing
+
+
+RUN: ContextVar[Run | None] = ContextVar("dead_letter_run", default=None)
+
+
+async def bury(pg: Connection, stage: str, topic: str, dead: Sequence[DeadRecord]) -> None:
+    """Write dead letters in the caller's transaction, after the fence.
+
+    Raises:
+        StoppedLoudly: Too many in a row: let it pass, it ends the stage.
+
+    Metrics: leadrouter_log_dead_letters_total
+    """
+    if not dead:
+        return
+    run = RUN.get()
+    if run is not None:
+        run.add(stage, dead)
+    await pg.execute(
+        BURY,
+        stage,
+        topic,
+        [record.part for record in dead],
+        [record.offset for record in dead],
+        [record.reason for record in dead],
+        [record.detail.encode("utf-8", "replace")[:DETAIL_MAX_BYTES] for record in dead],
+        [record.key for record in dead],
+        [record.value for record in dead],
+    )
+    for record in dead:
+        metrics.DEAD.labels(stage, record.reason).inc()
+
+
+async def trailing(db: Database, stage: str, topic: str, positions: Mapping[int, int], limit: int) -> int:
+    """How many records right before `positions` are dead letters, all partitions together, at most `limit` each."""
+    async with db.raw() as pg:
+        rows = await pg.fetch(TRAILING, stage, topic, list(positions), list(positions.values()), limit)
+    expected = {part: offset - 1 for part, offset in positions.items()}
+    count = 0
+    for row in rows:
+        if row["off"] == expected[row["part"]]:
+            expected[row["part"]] -= 1
+            count += 1
+    return count
+
+
+class DeadLetter(msgspec.Struct, frozen=True, kw_only=True):
+    """A buried record as people see it. `part` is -1 for a message of an outbox that could not be published."""
+
+    id: int
+    stage: str
+    topic: str
+    part: int
+    offset: int
+    reason: str
+    detail: str
+    key: bytes | None
+    value: bytes | None
+    attempts: int
+    died_at: datetime
+    replayed_at: datetime | None
+    replayed_by: str | None
+
+
+def _letter(row: Any) -> DeadLetter:
+    return DeadLetter(
+        id=row["id"],
+        stage=row["stage"],
+        topic=row["topic"],
+        part=row["part"],
+        offset=row["off"],
+        reason=row["reason"],
+        detail=row["detail"].decode("utf-8", "replace"),
+        key=row["key"],
+        value=row["value"],
+        attempts=row["attempts"],
+        died_at=row["died_at"],
+        replayed_at=row["replayed_at"],
+        replayed_by=row["replayed_by"],
+    )
+
+
+async def list_letters(
+    db: Database,
+    *,
+    stage: str | None = None,
+    reason: str | None = None,
+    replayed: bool | None = None,
+    before: int | None = None,
+    limit: int = 50,
+) -> list[DeadLetter]:
+    """Dead letters, newest first; `before` is the id after which the last page ended."""
+    async with db.raw() as pg:
+        return [_letter(row) for row in await pg.fetch(LIST, stage, reason, replayed, before, limit)]
+
+
+async def show_letter(db: Database, letter_id: int) -> DeadLetter | None:
+    """One dead letter, None when there is none of this id."""
+    async with db.raw() as pg:
+        row = await pg.fetchrow(SHOW, letter_id)
+    return None if row is None else _letter(row)
+
+
+async def counts(db: Database) -> list[dict[str, Any]]:
+    """Dead letters that wait for somebody, by stage and reason."""
+    async with db.raw() as pg:
+        return [{"stage": row["stage"], "reason": row["reason"], "count": row["n"]} for row in await pg.fetch(DEPTH)]
+
+
+async def replay(db: Database, writer: LogWriter, letter_id: int, by: str, *, again: bool = False) -> DeadLetter | None:
+    """Put one record back at the end of its partition, bytes and key as they were, and mark it.
+
+    A record that was replayed before is not put back again, unless `again`. A crash in between may put it back twice:
+    readers skip what they have already applied.
+
+    Returns:
+        The letter as it is now; None when there is none of this id.
+
+    Raises:
+        BadMessage: It is not from the log, or the log does not take it; it stays as it is.
+        Unavailable: The log is away; it stays as it is.
+    """
+    async with db.transaction() as pg:
+        row = await pg.fetchrow(CLAIM_ONE, letter_id)
+        if row is None:
+            return None
+        if row["replayed_at"] is None or again:
+            await _put_back(writer, [row])
+            await pg.execute(MARK, [letter_id], by)
+    return await show_letter(db, letter_id)
+
+
+async def replay_many(
+    db: Database, writer: LogWriter, by: str, *, stage: str | None = None, reason: str | None = None
+) -> int:
+    """Put back every record of the filter that has not been replayed; those that die again meanwhile wait.
+
+    Returns:
+        How many were put back.
+    """
+    async with db.raw() as pg:
+        newest = await pg.fetchval(NEWEST)
+    done, after = 0, 0
+    while True:
+        async with db.transaction() as pg:
+            rows = await pg.fetch(CLAIM_MANY, stage, reason, after, newest, REPLAY_AT_ONCE)
+            if not rows:
+                return done
+            await _put_back(writer, rows)
+            await pg.execute(MARK, [row["id"] for row in rows], by)
+        done += len(rows)
+        after = rows[-1]["id"]
+
+
+async def _put_back(writer: LogWriter, rows: Sequence[Any]) -> None:
+    if any(row["part"] < 0 for row in rows):
+        raise BadMessage(
+            "this letter is a message that was too large to be published: it came from no topic, there is nothing to "
+            "replay it to",
+            code="not_replayable",
+        )
+    places: dict[tuple[str, int], list[Message]] = {}
+    for row in rows:
+        message = Message(topic=row["topic"], key=row["key"], value=row["value"])
+        places.setdefault((row["topic"], row["part"]), []).append(message)
+    # Into the partition it came from: a producer of somebody else may place keys in its own way.
+    for (_, part), messages in places.items():
+        await writer.publish(messages, part=part)
+    crash.reach(REPLAYED)

@@ -1,0 +1,1 @@
+"""How ingest speaks HTTP: the doors for events (plain Starlette routes) and the API of sources (FastAPI)."""

@@ -1,0 +1,103 @@
+"""Orders about sources: make one, give it another key. For the API, the command line and the first start."""
+
+import base64
+import secrets
+from typing import Final
+
+from services.ingest.sources.registry import PLATFORMS, platform_named
+from services.ingest.store import KEY_MAX_CHARS, NewSource, Source, SourceStore
+from services.runtime.clock import Clock, SystemClock
+from services.runtime.db import Database
+from services.runtime.errors import BadMessage
+from services.runtime.secretbox import open_secret_box
+from services.runtime.security import new_token
+from services.runtime.settings import Settings
+
+KEY_MIN_CHARS: Final = 8
+NAME_MAX_CHARS: Final = 128
+SECRET_MAX_CHARS: Final = 512
+
+
+def open_store(db: Database, settings: Settings, clock: Clock | None = None) -> SourceStore:
+    """The store of sources, for callers that run no ingest."""
+    return SourceStore(db, open_secret_box(settings), clock or SystemClock())
+
+
+async def create_source(
+    store: SourceStore,
+    name: str,
+    platform: str,
+    write_key: str | None = None,
+    secret: str | None = None,
+    *,
+    publishable: bool = False,
+) -> NewSource:
+    """A new source. Keys that are not given are made; they are shown this once.
+
+    Args:
+        platform: One of the registry, or an alias (`rudderstack`).
+        write_key: What the client authenticates with; 8 to 256 printable characters.
+        secret: What the platform signs its requests with.
+        publishable: The key stands in web pages: what comes with it adds points but verifies nothing.
+
+    Raises:
+        BadMessage: `unknown_platform`, `bad_name`, `bad_key`, `bad_secret`.
+        Refused: `name_taken`, `key_taken`.
+    """
+    found = platform_named(platform)
+    if found is None:
+        msg = f"platform {platform!r} is unknown; known are {', '.join(PLATFORMS)}"
+        raise BadMessage(msg, code="unknown_platform")
+    name = name.strip()
+    if not (0 < len(name) <= NAME_MAX_CHARS and name.isprintable()):
+        msg = f"a source needs a name of 1 to {NAME_MAX_CHARS} printable characters"
+        raise BadMessage(msg, code="bad_name")
+    key = write_key or _new_key(publishable=publishable)
+    if not (
+        KEY_MIN_CHARS <= len(key) <= KEY_MAX_CHARS and key.isascii() and key.isprintable() and not set(key) & set(": ")
+    ):
+        msg = f"a write key has {KEY_MIN_CHARS} to {KEY_MAX_CHARS} printable ASCII characters, no blanks and colons"
+        raise BadMessage(msg, code="bad_key")
+    _check_secret(secret)
+    if secret is None and found.signed:
+        secret = _new_secret()
+    made = NewSource(
+        id=secrets.token_hex(16), name=name, platform=found.name, write_key=key, secret=secret, publishable=publishable
+    )
+    await store.create(made)
+    return made
+
+
+async def rotate_source(store: SourceStore, source: Source, secret: str | None = None) -> NewSource | None:
+    """A new key for a source, and a new secret where we make it or one is given. None when it is gone meanwhile.
+
+    Raises:
+        BadMessage: `bad_secret`.
+    """
+    _check_secret(secret)
+    if secret is None and PLATFORMS[source.platform].signed:
+        secret = _new_secret()
+    made = NewSource(
+        id=source.id,
+        name=source.name,
+        platform=source.platform,
+        write_key=_new_key(publishable=source.publishable),
+        secret=secret,
+        publishable=source.publishable,
+    )
+    return made if await store.rotate(source.id, made.write_key, secret) else None
+
+
+def _check_secret(secret: str | None) -> None:
+    if secret is not None and not (0 < len(secret) <= SECRET_MAX_CHARS and secret.isprintable()):
+        msg = f"a signing secret has 1 to {SECRET_MAX_CHARS} printable characters"
+        raise BadMessage(msg, code="bad_secret")
+
+
+def _new_key(*, publishable: bool) -> str:
+    return new_token("lrpk" if publishable else "lrwk")
+
+
+def _new_secret() -> str:
+    """A signing secret as Standard Webhooks writes it."""
+    return "whsec_" + base64.b64encode(secrets.token_bytes(32)).decode()

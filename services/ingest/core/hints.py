@@ -1,0 +1,128 @@
+"""What else do the properties tell? Page, link, mail, campaign and machine flags under any of their spellings."""
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from schemas.messages import Actor
+from services.ingest.core.limits import TEXT_MAX, URL_MAX, clean_text
+
+# Slot to spellings, best first. Folded: without case and separators.
+_SLOTS: Final[dict[str, tuple[str, ...]]] = {
+    "email": ("email", "emailaddress", "recipient", "recipientemail", "toemail", "useremail", "contactemail"),
+    "url": ("url", "pageurl", "currenturl", "$currenturl", "weburl"),
+    "path": ("path", "pagepath", "pathname", "$pathname"),
+    "link": ("link", "linkurl", "href", "clickedurl", "clickurl", "targeturl", "linkhref", "originallink"),
+    "message": (
+        "messageid", "emailmessageid", "emailid", "deliveryid", "sendid", "broadcastid", "campaignid", "emailcampaignid",
+        "templateid",
+    ),
+    "campaign": ("campaign", "campaignname", "utmcampaign", "emailcampaignname", "campaignid"),
+    "user_agent": ("useragent", "ua", "$useragent"),
+    "crm": ("crmid", "salesforceid", "hubspotid", "crmcontactid", "salesforcecontactid", "hubspotcontactid"),
+    "machine": (
+        "machine", "ismachine", "machineopen", "ismachineopen", "machineclick", "sgmachineopen", "prefetched",
+        "isprefetched", "prefetch", "bot", "isbot", "filteredevent", "botdetected", "scanner", "isscanner",
+        "automated", "isautomated", "suspectedbot", "applemppopen", "ismpp", "mpp",
+    ),
+    "proxied": ("proxied", "isproxied", "proxy", "isproxy", "proxyopen"),
+    "human": ("human", "ishuman"),
+    "actor": ("actor",),
+    "ip": ("ip", "ipaddress", "clientip", "$ip"),
+}  # fmt: skip
+_RANKED: Final = {spelling: (slot, rank) for slot, all_ in _SLOTS.items() for rank, spelling in enumerate(all_)}
+# `campaignid` serves two slots: it names the mail when nothing closer does, and the campaign when it has no name.
+_ALSO: Final = {"campaignid": ("message", 6)}
+_ACTORS: Final[frozenset[str]] = frozenset(("human", "proxied", "machine", "unknown"))
+_YES: Final = frozenset(("true", "1", "yes"))
+# Mailgun's `client-info.bot` names which; Gmail's image proxy stands before a real person.
+_BOT_NAMES: Final[dict[str, Actor]] = {"apple": "machine", "generic": "machine", "gmail": "proxied", "yahoo": "proxied"}
+_CACHE_MAX: Final = 10_000
+_cache: dict[str, tuple[str, int] | None] = {}
+
+
+def _slot(key: str) -> tuple[str, int] | None:
+    if key in _cache:
+        return _cache[key]
+    folded = "".join(c for c in key[:64].casefold() if c.isalnum() or c == "$")
+    if len(_cache) >= _CACHE_MAX:
+        _cache.clear()
+    found = _cache[key] = _RANKED.get(folded)
+    return found
+
+
+def hints(properties: Mapping[str, Any]) -> dict[str, Any]:
+    """The values of the properties we know, by slot, the best spelling of each.
+
+    Slots: email, url, path, link, message, campaign, user_agent, crm, machine, proxied, human, actor, ip. Machine flags
+    are true when any of them is.
+    """
+    found: dict[str, Any] = {}
+    ranks: dict[str, int] = {}
+    for key, value in properties.items():
+        slot_rank = _cache.get(key, _MISSING)
+        if slot_rank is _MISSING:
+            slot_rank = _slot(key)
+        if slot_rank is None or value is None or value == "":
+            continue
+        slot, rank = slot_rank
+        if slot in _FLAGS:
+            _flag(found, slot, value)
+            continue
+        if slot not in found or rank < ranks[slot]:
+            found[slot], ranks[slot] = value, rank
+        if rank == 4 and slot == "campaign" and "message" not in found:
+            found["message"], ranks["message"] = value, _ALSO["campaignid"][1]
+    return found
+
+
+_FLAGS: Final = frozenset(("machine", "proxied"))
+_MISSING: Any = object()
+
+
+def _flag(found: dict[str, Any], slot: str, value: object) -> None:
+    if value is True or value == 1 or (isinstance(value, str) and value.casefold() in _YES):
+        found[slot] = True
+    elif isinstance(value, str) and value.casefold() in _BOT_NAMES:
+        found[_BOT_NAMES[value.casefold()]] = True
+
+
+def actor_of(found: Mapping[str, Any]) -> Actor | None:
+    """Who did it, as the source itself says. None when it says nothing."""
+    said = found.get("actor")
+    if isinstance(said, str) and said.casefold() in _ACTORS:
+        return said.casefold()  # type: ignore[return-value]  # one of the four, by the line above
+    if found.get("machine"):
+        return "machine"
+    if found.get("proxied"):
+        return "proxied"
+    human = found.get("human")
+    if human is True or (isinstance(human, str) and human.casefold() in _YES):
+        return "human"
+    return None
+
+
+def web_url(value: object) -> str | None:
+    """An http(s) address of at most 2048 characters without white space or control characters, or None."""
+    if not isinstance(value, str):
+        return None
+    text = value.strip()
+    if not text or len(text) > URL_MAX or not text.isprintable() or " " in text:
+        return None
+    return text if text[:8].casefold().startswith(("http://", "https://")) else None
+
+
+def path_of(path: object, url: str | None) -> str | None:
+    """The page's path, from the field or else from the address; query and fragment are cut off."""
+    text = clean_text(path, TEXT_MAX) if isinstance(path, str) else None
+    if text is not None and not text.startswith("/"):
+        text = None if "://" in text else f"/{text}"
+    if text is None and url is not None:
+        after = url.find("/", url.find("//") + 2)
+        text = url[after : after + TEXT_MAX] if after > 0 else "/"
+    if text is None:
+        return None
+    for cut in "?#":
+        at = text.find(cut)
+        if at >= 0:
+            text = text[:at]
+    return text or "/"

@@ -10,6 +10,7 @@ from typing import Any
 from urllib.parse import quote
 
 import asyncpg
+import sqlalchemy.exc
 import structlog
 from sqlalchemy.engine import make_url
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
@@ -26,12 +27,26 @@ AWAY = (
     asyncpg.AdminShutdownError,
     asyncpg.CrashShutdownError,
     asyncpg.TooManyConnectionsError,
+    asyncpg.IdleInTransactionSessionTimeoutError,
     asyncpg.InterfaceError,
     asyncio.TimeoutError,
+)
+REFUSED = (
+    asyncpg.InvalidCatalogNameError,
+    asyncpg.InvalidPasswordError,
+    asyncpg.InvalidAuthorizationSpecificationError,
 )
 CONNECT_TIMEOUT_S = 10.0
 # A process frozen inside a transaction holds the lease row's lock: the server frees it after this long.
 IDLE_IN_TRANSACTION_MS = 5000
+
+
+def is_away(error: BaseException) -> bool:
+    """Whether the same call may succeed later. A value that does not fit its parameter never will."""
+    if isinstance(error, asyncpg.InterfaceError):
+        # asyncpg says `InterfaceError` both for a lost connection and for wrong use; wrong values are ValueErrors too.
+        return not isinstance(error, ValueError) and any(word in str(error) for word in ("closed", "closing", "lost"))
+    return isinstance(error, AWAY)
 
 
 class Database:
@@ -64,6 +79,7 @@ class Database:
             "timezone": "UTC",
         }
         self._pool: asyncpg.Pool | None = None
+        self._opening = asyncio.Lock()
         self._engine: AsyncEngine | None = None
 
     @property
@@ -99,18 +115,22 @@ class Database:
 
     async def pool(self) -> asyncpg.Pool:
         """The asyncpg pool, opened at first use."""
-        if self._pool is None:
-            try:
-                self._pool = await asyncpg.create_pool(
-                    self.dsn,
-                    min_size=1,
-                    max_size=self._pool_size,
-                    timeout=CONNECT_TIMEOUT_S,
-                    server_settings=self._server_settings,
-                )
-            except AWAY as error:
-                msg = f"PostgreSQL at {self.shown} does not answer: {error or type(error).__name__}"
-                raise Unavailable(msg, code="database_away") from error
+        if self._pool is not None:
+            return self._pool
+        async with self._opening:
+            if self._pool is None:
+                try:
+                    self._pool = await asyncpg.create_pool(
+                        self.dsn,
+                        min_size=1,
+                        max_size=self._pool_size,
+                        timeout=CONNECT_TIMEOUT_S,
+                        server_settings=self._server_settings,
+                    )
+                except REFUSED as error:
+                    raise self._refused(error) from error
+                except AWAY as error:
+                    raise self._away(error) from error
         return self._pool
 
     @contextlib.asynccontextmanager
@@ -121,8 +141,9 @@ class Database:
             async with pool.acquire(timeout=CONNECT_TIMEOUT_S) as connection:
                 yield connection
         except AWAY as error:
-            msg = f"PostgreSQL does not answer: {error or type(error).__name__}"
-            raise Unavailable(msg, code="database_away") from error
+            if not is_away(error):
+                raise
+            raise self._away(error) from error
 
     @contextlib.asynccontextmanager
     async def transaction(self) -> AsyncIterator[asyncpg.pool.PoolConnectionProxy]:
@@ -146,8 +167,29 @@ class Database:
     @contextlib.asynccontextmanager
     async def begin(self) -> AsyncIterator[AsyncConnection]:
         """An SQLAlchemy connection inside one transaction."""
-        async with self.engine.begin() as connection:
-            yield connection
+        try:
+            async with self.engine.begin() as connection:
+                yield connection
+        except sqlalchemy.exc.TimeoutError as error:
+            raise self._away(error) from error
+        except sqlalchemy.exc.DBAPIError as error:
+            # SQLAlchemy's driver error stands between, asyncpg's own is its cause.
+            cause = error.orig.__cause__ if error.orig is not None else None
+            if error.connection_invalidated or (cause is not None and is_away(cause)):
+                raise self._away(cause or error) from error
+            raise
+        except AWAY as error:
+            if not is_away(error):
+                raise
+            raise self._away(error) from error
+
+    def _away(self, error: BaseException) -> Unavailable:
+        msg = f"PostgreSQL at {self.shown} does not answer: {str(error) or type(error).__name__}"
+        return Unavailable(msg, code="database_away")
+
+    def _refused(self, error: BaseException) -> Misconfigured:
+        msg = f"PostgreSQL at {self.shown} refuses us: {error}; check LEAD_ROUTER_DATABASE_URL"
+        return Misconfigured(msg)
 
     async def close(self) -> None:
         """Close pool and engine; safe to call twice."""

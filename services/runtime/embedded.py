@@ -55,7 +55,7 @@ class EmbeddedPostgres:
     Call `start` from the main thread: Linux ties the server to the thread that started it.
 
     Args:
-        pg_bin: Folder of other programs than the wheel's.
+        bin_dir: Folder of other programs than the wheel's.
         extra: Further server settings.
         on_gone: Called with words when the server has ended again and again and is not started any more.
     """
@@ -64,14 +64,14 @@ class EmbeddedPostgres:
         self,
         data_dir: Path,
         *,
-        pg_bin: Path | None = None,
+        bin_dir: Path | None = None,
         extra: Mapping[str, str] | None = None,
         on_gone: Callable[[str], None] | None = None,
     ) -> None:
         self._data_dir = data_dir.expanduser().resolve()
         self._data = self._data_dir / "postgres"
         self._log = self._data_dir / "postgres.log"
-        self._pg_bin = pg_bin
+        self._bin_dir = bin_dir
         self._settings = {**SETTINGS, **(extra or {})}
         self._on_gone = on_gone
         self._lock: int | None = None
@@ -172,7 +172,7 @@ class EmbeddedPostgres:
 
     def _prepare(self) -> None:
         self._account = pg_folder.account()
-        self._bin = pg_folder.programs(self._pg_bin, self._data)
+        self._bin = pg_folder.programs(self._bin_dir, self._data)
         if self._log.exists() and self._log.stat().st_size > LOG_MAX_BYTES:
             self._log.replace(self._log.with_suffix(".log.1"))
         self._log.touch(mode=0o600)

@@ -1,6 +1,6 @@
 """The stage `notify`, put together: log → handler → notices → streams."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from fastapi import APIRouter
@@ -31,6 +31,7 @@ class NotifyService:
         listener: Not started yet: we register our channels on it; whoever made it starts and stops it.
         publishable_key: Says whether a key is a live publishable source key. Ingest owns the sources.
         beat_s: Seconds between the beats of a stream; None: the default, spread over the clients.
+        on_fatal: Called when the reading loop has ended by a bug or on purpose: end the process.
     """
 
     name: StageName = STAGE
@@ -46,6 +47,7 @@ class NotifyService:
         loops: Loops,
         publishable_key: PublishableKey,
         beat_s: float | None = None,
+        on_fatal: Callable[[Exception], None] | None = None,
     ) -> None:
         self.inbox = Inbox(db, clock)
         self._db = db
@@ -62,8 +64,8 @@ class NotifyService:
             handled_days=settings.log_retention_days + 7,
         )
         topic = LEAD_ROUTED.name
-        leases = Leases(db, STAGE, topic, log.partitions(topic), clock=clock, settings=settings)
-        self.consumer = Consumer(log, topic, STAGE, self.handler, db, leases, settings, loops)
+        leases = Leases(db, STAGE, topic, log.partitions(topic), log.owner, clock, settings)
+        self.consumer = Consumer(log, topic, STAGE, self.handler, db, leases, settings, loops, on_fatal=on_fatal, clock=clock)
 
     def routes(self) -> list[BaseRoute]:
         """Plain routes: streams and the site's snippet."""
@@ -90,5 +92,9 @@ class NotifyService:
 
     async def ready(self) -> str | None:
         """None when notices are made and pushed, else what is missing."""
-        problems: Sequence[str | None] = (self._inbox_channel.ready(), self._site_channel.ready(), self.consumer.ready())
+        problems: Sequence[str | None] = (
+            self._inbox_channel.ready(),
+            self._site_channel.ready(),
+            self.consumer.ready(),
+        )
         return next((p for p in problems if p), None)

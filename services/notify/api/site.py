@@ -27,7 +27,7 @@ CORS: Final = {"access-control-allow-origin": "*", "cross-origin-resource-policy
 
 def site_routes(channel: SiteChannel, publishable_key: PublishableKey, beat_s: float | None = None) -> list[BaseRoute]:
     """`/site.js` and `/v1/site/stream`."""
-    code = SNIPPET.read_bytes()
+    code = packed(SNIPPET.read_text(encoding="utf-8"))
     etag = f'"{hashlib.sha256(code).hexdigest()[:24]}"'
 
     async def known(key: str) -> bool:
@@ -79,6 +79,14 @@ def site_routes(channel: SiteChannel, publishable_key: PublishableKey, beat_s: f
         Route("/site.js", snippet, methods=["GET"]),
         Route("/v1/site/stream", greetings, methods=["GET"]),
     ]
+
+
+def packed(code: str) -> bytes:
+    """The snippet without indentation and comments of whole lines: what browsers get."""
+    first, _, rest = code.partition("*/")
+    lines = [line.strip() for line in rest.splitlines()]
+    kept = "\n".join(line for line in lines if line and not line.startswith("//"))
+    return f"{first.splitlines()[0]} */\n{kept}\n".encode()
 
 
 def _refused() -> Response:

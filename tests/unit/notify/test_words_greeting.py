@@ -1,0 +1,51 @@
+"""Words of our own, and greetings."""
+
+import json
+from datetime import timedelta
+
+import msgspec
+
+from services.notify.core.greeting import LIFE_S, VISITORS_MAX, greetings_of, visitor_key
+from services.notify.core.notice import ShownAccount, ShownLead, ShownWhat
+from services.notify.core.words import say_of, who_of, why_of
+from tests.unit.notify.messages import NOW, SOMEBODY, alert
+
+ANNA = {"name": "Anna Aalto", "title": "Account manager"}
+
+
+def test_who():
+    company = ShownAccount(domain="x.example")
+    assert who_of(ShownLead(id="1", name="Vera"), company) == "Vera"
+    assert who_of(ShownLead(id="1", email="v@x.example"), None) == "v@x.example"
+    assert who_of(ShownLead(id="1"), company) == "Somebody from x.example"
+    assert who_of(ShownLead(id="1"), None) == "Somebody"
+
+
+def test_why_and_say_are_sentences():
+    lead = ShownLead(id="1", name="Vera Virta")
+    assert why_of("visiting_now", lead, None, []) == "Vera Virta is on the site now."
+    did = [ShownWhat(signal="demo.requested", at=NOW)]
+    assert why_of("other", lead, None, did) == "Vera Virta was active: asked for a demo."
+    assert say_of(lead, None).body.startswith("Hello Vera, what are you working on at your company")
+    assert say_of(ShownLead(id="1"), ShownAccount(domain="x.example")).subject == "A question about x.example"
+
+
+def test_a_greeting_in_the_owners_name():
+    [greeting] = greetings_of("m1", alert(SOMEBODY, visitors=["anon-1", "anon-1"], greeter=ANNA), NOW)
+    body = json.loads(greeting.body)
+    assert body["from"] == ANNA
+    assert body["account"] == "Nordwind Industries Oyj"
+    assert "Anna here. I look after Nordwind Industries Oyj." in body["text"]
+    assert greeting.visitor == visitor_key("anon-1")
+    assert greeting.until == NOW + timedelta(seconds=LIFE_S)
+    [own] = greetings_of("m1", alert(visitors=["a"], greeter={**ANNA, "text": "Moi!"}, account=None), NOW)
+    assert json.loads(own.body) == {"from": ANNA, "text": "Moi!", "account": None}
+
+
+def test_no_greeting_without_greeter_visitor_or_freshness():
+    assert greetings_of("m", alert(visitors=["a"]), NOW) == []
+    assert greetings_of("m", alert(greeter=ANNA), NOW) == []
+    assert greetings_of("m", alert(visitors=["a"], greeter=ANNA), NOW + timedelta(hours=1)) == []
+    assert len(greetings_of("m", alert(visitors=[str(i) for i in range(99)], greeter=ANNA), NOW)) == VISITORS_MAX
+    never = msgspec.structs.replace(alert(visitors=["a"], greeter=ANNA), fresh_until=None)
+    assert len(greetings_of("m", never, NOW)) == 1

@@ -1,0 +1,155 @@
+"""Gives leads to reps inside one transaction: locks accounts and pools, reads loads, picks, writes back."""
+
+from collections.abc import Collection, Sequence
+from datetime import datetime
+from typing import Final
+
+from schemas.messages import Reason
+from services.directory.core.match import DirectoryView
+from services.eventlog.ports import Connection
+from services.router.commands.case import Case
+from services.router.core.assign import choose, credits_after, credits_returned
+from services.router.core.decide import OWNER
+from services.router.core.model import Held, Member, Pick, Roster
+from services.router.store import assignments
+from services.router.store.pools import PoolState, lock_accounts, lock_pools, save_accounts, save_pools
+
+GONE: Final = frozenset(("inactive", "unknown"))
+_NO_REASON: Final = Reason(code="kept", text="The offer stands")
+
+
+class Assigner:
+    """One transaction's giving away. `prepare` takes every lock that is needed, at once and in order."""
+
+    def __init__(self, pg: Connection, view: DirectoryView) -> None:
+        self._pg = pg
+        self._view = view
+        self._accounts: dict[str, str | None] = {}
+        self._pools: dict[str, PoolState] = {}
+        self._loads: dict[str, tuple[int, int]] = {}
+        self._given: dict[str, int] = {}
+        self._new_reps: dict[str, str] = {}
+        self._touched: set[str] = set()
+
+    async def prepare(self, cases: Sequence[Case], returns: Collection[Held]) -> None:
+        """Lock and read what these handovers and returned credits need."""
+        wanted = [case for case in cases if case.verdict is not None and case.verdict.handover]
+        domains = {case.lead.domain for case in wanted if case.lead.domain}
+        names = {held.pool for held in returns if held.pool and held.shares}
+        names |= {case.verdict.to for case in wanted if case.verdict and case.verdict.to not in (None, OWNER)}
+        self._accounts = await lock_accounts(self._pg, domains)
+        self._pools = await lock_pools(self._pg, [name for name in names if name])
+        if wanted:
+            day = max(case.now for case in wanted).replace(hour=0, minute=0, second=0, microsecond=0)
+            self._loads = await assignments.loads(self._pg, self._limited(wanted), day)
+
+    def give_back(self, held: Held) -> None:
+        """Return the credit of an offer, exactly."""
+        state = self._pools.get(held.pool or "")
+        if state is not None and held.shares:
+            state.credits = credits_returned(held.rep, held.shares, state.credits)
+            self._touched.add(held.pool or "")
+
+    def take_again(self, held: Held) -> None:
+        """Undo `give_back`: the offer stands after all."""
+        state = self._pools.get(held.pool or "")
+        if state is not None and held.shares:
+            pick = Pick(rep=held.rep, reason=_NO_REASON, shares=held.shares)
+            state.credits = credits_after(pick, state.credits)
+
+    def pick(self, case: Case) -> None:
+        """Choose a rep for a case whose handover is due, and remember it for the next case."""
+        verdict = case.verdict
+        assert verdict is not None
+        to = verdict.to or OWNER
+        case.roster = self._roster(case, to)
+        case.pick = pick = choose(case.roster, to, case.now, case.before.refused)
+        if pick.rep is None:
+            return
+        self._given[pick.rep] = self._given.get(pick.rep, 0) + 1
+        if pick.shares and pick.pool is not None:
+            state = self._pools[pick.pool]
+            state.credits = credits_after(pick, state.credits)
+            state.last[pick.rep] = case.now
+            self._touched.add(pick.pool)
+        self._remember_account(case, pick.rep)
+
+    async def save(self, now: datetime) -> None:
+        """Write back what has changed."""
+        await save_accounts(self._pg, self._new_reps, now)
+        await save_pools(self._pg, {name: self._pools[name] for name in sorted(self._touched)})
+
+    def _remember_account(self, case: Case, rep: str) -> None:
+        """An account keeps its rep while that one is there; a stand-in for a holiday does not take it over."""
+        domain = case.lead.domain
+        if not domain or case.pick is None or case.pick.via == "manager":
+            return
+        old = self._accounts.get(domain)
+        away = case.roster.account_rep if case.roster is not None else None
+        if old is None or old in case.before.refused or (away is not None and away.code in GONE):
+            self._accounts[domain] = self._new_reps[domain] = rep
+
+    def _roster(self, case: Case, to: str) -> Roster:
+        owner = self.owner_of(case)
+        known = self._accounts.get(case.lead.domain or "")
+        if to == OWNER:
+            manager = self._manager(owner)
+            return Roster(
+                owner=self._member(owner, case.now) if owner else None,
+                account_rep=self._member(known, case.now) if known and known != owner else None,
+                manager=self._member(manager, case.now) if manager else None,
+            )
+        pool = self._view.pool(to)
+        state = self._pools[to]
+        members = pool.weights if pool is not None else {}
+        manager = self._manager(next(iter(members), None))
+        return Roster(
+            owner=self._member(owner, case.now) if owner else None,
+            account_rep=self._member(known, case.now) if known and known != owner else None,
+            manager=self._member(manager, case.now) if manager else None,
+            pool=to,
+            members=[self._member(rep, case.now, weight, state) for rep, weight in members.items()],
+        )
+
+    def owner_of(self, case: Case) -> str | None:
+        """The account's owner: by the directory as it is now, else as the snapshot says."""
+        account = case.snapshot.account
+        if account is None:
+            return None
+        known = self._view.account(account.domain)
+        return known.owner if known is not None else account.owner
+
+    def _manager(self, rep_id: str | None) -> str | None:
+        rep = self._view.rep(rep_id) if rep_id else None
+        if rep is not None and rep.manager is not None:
+            return rep.manager
+        # An account without an owner belongs to whoever leads people, not to nobody.
+        return min((r.manager for r in self._view.reps.values() if r.active and r.manager is not None), default=None)
+
+    def _member(self, rep_id: str, now: datetime, weight: int = 0, state: PoolState | None = None) -> Member:
+        rep = self._view.rep(rep_id)
+        free = self._view.available(rep_id, now)
+        opened, day = self._loads.get(rep_id, (0, 0))
+        new = self._given.get(rep_id, 0)
+        return Member(
+            rep=rep_id,
+            name=rep.name if rep is not None else "",
+            weight=weight,
+            ok=free.ok,
+            code=free.code,
+            text="" if free.ok else free.text,
+            until=None if free.ok else free.until,
+            open=opened + new,
+            open_limit=rep.capacity_open if rep is not None else None,
+            day=day + new,
+            day_limit=rep.capacity_per_day if rep is not None else None,
+            credit=state.credits.get(rep_id, 0) if state is not None else 0,
+            last_at=state.last.get(rep_id) if state is not None else None,
+        )
+
+    def _limited(self, wanted: Sequence[Case]) -> set[str]:
+        """Reps of the pools in question that have a limit: only their loads are counted."""
+        names = {case.verdict.to for case in wanted if case.verdict is not None}
+        pools = [self._view.pool(name) for name in names if name is not None]
+        reps = [self._view.rep(member) for pool in pools if pool is not None for member in pool.weights]
+        return {r.id for r in reps if r is not None and (r.capacity_open is not None or r.capacity_per_day is not None)}

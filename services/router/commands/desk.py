@@ -1,0 +1,316 @@
+"""One transaction of the router: leads locked, decided, given away and written back together."""
+
+from collections.abc import Callable, Collection, Iterable
+from datetime import datetime, timedelta
+from typing import Final
+
+import msgspec
+
+from schemas.codec import Message
+from schemas.messages import AssignmentState, Reason
+from services.directory.core.match import DirectoryView
+from services.eventlog.ports import Connection
+from services.policy.core.policy import Policy
+from services.router.commands import metrics
+from services.router.commands.assigner import Assigner
+from services.router.commands.case import Case, Effect
+from services.router.commands.effects import Writer, make_id, messages
+from services.router.core.alert import recipient
+from services.router.core.decide import changed, complete, crossing, decide
+from services.router.core.model import DecisionRecord, Held, rung
+from services.router.core.sla import OFFER_KINDS, SLA_KINDS, Timer, TimerKind, ladder
+from services.router.store.assignments import Change, Offer, open_assignments, save_assignments
+from services.router.store.decisions import Decided, forget_leads, save_decisions
+from services.router.store.leads import Lead, lock_leads, save_leads
+from services.router.store.timers import drop_all_timers, save_timers
+from services.runtime import crash
+
+DECIDED: Final = crash.step("router.decided", "leads are locked and decided, nobody is chosen yet")
+ASSIGNED: Final = crash.step("router.assigned", "reps are chosen, nothing is written yet")
+WRITTEN: Final = crash.step("router.written", "leads, decisions and assignments are written, the messages are not")
+
+
+class Desk:
+    """One transaction.
+
+    Args:
+        pg: A connection inside a transaction; the desk neither begins nor ends it.
+        part_of: Lead id to its partition of `lead.scored`.
+        wall: The wall clock now; only for what is said about this transaction, never for deciding.
+    """
+
+    def __init__(
+        self, pg: Connection, policy: Policy, view: DirectoryView, *, part_of: Callable[[str], int], wall: datetime
+    ) -> None:
+        self.leads: dict[str, Lead] = {}
+        self.writer = Writer(policy, view, wall)
+        self._pg = pg
+        self._policy = policy
+        self._view = view
+        self._part_of = part_of
+        self._wall = wall
+        self._assigner = Assigner(pg, view)
+        self._cases: list[Case] = []
+        self._dirty: set[str] = set()
+        self._returns: list[Held] = []
+        self._changes: list[Change] = []
+        self._offers: list[Offer] = []
+        self._decided: list[Decided] = []
+        self._first: list[Effect] = []
+        self._drop: set[tuple[str, TimerKind]] = set()
+        self._put: list[Timer] = []
+        self._gone: set[str] = set()
+
+    async def lock(self, ids: Collection[str]) -> None:
+        """Lock and read leads with their open assignments: once, all of the transaction together."""
+        self.leads = await lock_leads(self._pg, ids)
+        if self.leads:
+            for lead_id, held in (await open_assignments(self._pg, list(self.leads))).items():
+                self.leads[lead_id].held = held
+
+    def lead(self, lead_id: str, now: datetime) -> Lead:
+        """The lead, made anew when it is not there yet."""
+        lead = self.leads.get(lead_id)
+        if lead is None:
+            lead = Lead(id=lead_id, part=self._part_of(lead_id), created_at=now, updated_at=now)
+            self.leads[lead_id] = lead
+        return lead
+
+    def touch(self, lead: Lead) -> None:
+        """Write this lead back at the end."""
+        self._dirty.add(lead.id)
+
+    def say(self, effect: Effect) -> None:
+        """A message that leaves before those of the decisions."""
+        self._first.append(effect)
+
+    def remind(self, timer: Timer) -> None:
+        """Set a timer."""
+        self._put.append(timer)
+
+    def cancel(self, lead_id: str, kinds: Iterable[TimerKind]) -> None:
+        """Take timers away."""
+        self._drop.update((lead_id, kind) for kind in kinds)
+
+    def end(
+        self,
+        lead: Lead,
+        held: Held,
+        state: AssignmentState,
+        at: datetime,
+        *,
+        reason: str | None = None,
+        credit: bool = True,
+    ) -> None:
+        """The lead's open assignment is over.
+
+        Args:
+            credit: Return the credit, if it was not worked to an end: declined, or nobody had touched it.
+        """
+        self._changes.append(Change(lead_id=lead.id, held=held, state=state, ended_at=at, reason=reason))
+        untouched = held.state == "offered" and state in ("recalled", "closed")
+        if credit and (untouched or state == "declined"):
+            self._returns.append(held)
+        lead.held = None
+        self.cancel(lead.id, OFFER_KINDS)
+        self.touch(lead)
+
+    def keep(self, lead: Lead, held: Held) -> None:
+        """The lead's open assignment goes on in a new form: accepted, snoozed, or come over from a merged lead."""
+        lead.held = held
+        self._changes.append(Change(lead_id=lead.id, held=held, state=held.state))
+        self.touch(lead)
+
+    def rest(self, lead: Lead, now: datetime, reason: str | None) -> datetime:
+        """The lead cools down, by the reason; returns until when. Everybody may be asked again after it."""
+        until = now + timedelta(days=self._policy.cooldown_days(reason))
+        lead.cooldown_until, lead.cooldown_reason = until, reason
+        lead.memory.refused = []
+        self.remind(Timer(lead_id=lead.id, kind="cooldown", due_at=until))
+        self.touch(lead)
+        return until
+
+    def forget(self, lead: Lead) -> None:
+        """Nothing is ever to be done about this lead again."""
+        self._gone.add(lead.id)
+        self.touch(lead)
+
+    def decide(self, case: Case) -> None:
+        """Put a lead on the list of those to decide."""
+        self._cases.append(case)
+        case.verdict = decide(case.snapshot, case.before, self._policy, case.now)
+        if case.verdict.recall is not None and case.before.held is not None:
+            case.recalled = (case.before.held, case.verdict.recall)
+            self.end(case.lead, case.before.held, "recalled", case.now, reason=case.verdict.recall.code)
+
+    async def finish(self, *, erased: Collection[str] = ()) -> list[Message]:
+        """Choose reps, write everything, and return the messages: staging them is the last write of the transaction."""
+        crash.reach(DECIDED)
+        await self._give()
+        crash.reach(ASSIGNED)
+        effects = list(self._first)
+        for case in self._cases:
+            effects += self._settle(case)
+        await self._write(erased)
+        crash.reach(WRITTEN)
+        return messages(effects, self._wall)
+
+    # -- giving away
+
+    async def _give(self) -> None:
+        due = sorted((c for c in self._cases if c.verdict is not None and c.verdict.handover), key=lambda c: c.order)
+        displaced = [case.displaces for case in due if case.displaces is not None]
+        if not due and not self._returns:
+            return
+        await self._assigner.prepare(due, [*self._returns, *displaced])
+        for held in self._returns:
+            self._assigner.give_back(held)
+        for case in due:
+            self._choose(case)
+
+    def _choose(self, case: Case) -> None:
+        old = case.displaces
+        if old is not None:
+            self._assigner.give_back(old)
+        self._assigner.pick(case)
+        assert case.pick is not None
+        assert case.verdict is not None
+        if old is not None and case.pick.rep is None:
+            # Nobody else is there: better a slow rep than none.
+            self._assigner.take_again(old)
+            case.verdict = None
+            return
+        metrics.ASSIGNMENTS.labels(case.pick.via if case.pick.rep is not None else "none").inc()
+        case.verdict = complete(case.verdict, case.pick)
+
+    # -- what a decision changes
+
+    def _settle(self, case: Case) -> list[Effect]:
+        lead, verdict = case.lead, case.verdict
+        effects: list[Effect] = []
+        if verdict is None:
+            return effects
+        if case.recalled is not None:
+            held, reason = case.recalled
+            metrics.RECALLS.labels(reason.code).inc()
+            effects.append(self.writer.ended(lead, held, "recalled", reason))
+        if case.displaces is not None:
+            reason = Reason(code="sla_reassign", text="Given to somebody else: not answered in time")
+            metrics.RECALLS.labels(reason.code).inc()
+            lead.memory.refused = list(case.before.refused)
+            self.end(lead, case.displaces, "recalled", case.now, reason=reason.code, credit=False)
+            effects.append(self.writer.ended(lead, case.displaces, "recalled", reason))
+        case.changed = changed(case.before, verdict) or (case.pick is not None and case.pick.rep is not None)
+        self._take_over(case)
+        if case.changed:
+            self._record(case)
+            effects.append(self.writer.decided(case))
+        effects += self._alerts(case)
+        self.touch(lead)
+        return effects
+
+    def _take_over(self, case: Case) -> None:
+        lead, verdict, pick = case.lead, case.verdict, case.pick
+        assert verdict is not None
+        lead.stage, lead.segment, lead.route = verdict.stage, verdict.segment, verdict.route
+        lead.track, lead.pool, lead.assignee = verdict.track, verdict.pool, verdict.assignee
+        lead.decided_at = lead.updated_at = case.now
+        if case.changed:
+            lead.decisions += 1
+            lead.decision_id = make_id(lead.id, "decision", lead.decisions)
+        waits = pick is not None and pick.rep is None
+        lead.waiting_until = pick.retry_at if waits and pick is not None else None
+        lead.waiting_reason = pick.reason.code if waits and pick is not None else None
+        if lead.waiting_until is not None:
+            self.remind(Timer(lead_id=lead.id, kind="retry", due_at=lead.waiting_until))
+        elif case.before.waiting_until is not None:
+            self._drop.add((lead.id, "retry"))
+        if pick is not None and pick.rep is not None:
+            self._offer(case, pick.rep)
+        if (case.changed or case.trigger == "timer.decay") and rung(verdict.stage) > 0:
+            at = crossing(case.snapshot, verdict.stage, self._policy, case.now)
+            if at is not None:
+                self.remind(Timer(lead_id=lead.id, kind="decay", due_at=at))
+
+    def _offer(self, case: Case, rep: str) -> None:
+        lead, verdict, pick = case.lead, case.verdict, case.pick
+        assert verdict is not None
+        assert pick is not None
+        lead.gen += 1
+        held = Held(
+            id=make_id(lead.id, "assignment", lead.gen),
+            rep=rep,
+            gen=lead.gen,
+            state="offered",
+            via=pick.via,
+            pool=verdict.pool,
+            offered_at=case.now,
+            decision_id=lead.decision_id,
+            shares=pick.shares,
+        )
+        lead.held = case.offered = held
+        self._offers.append(Offer(lead_id=lead.id, held=held, segment=verdict.segment, stage=verdict.stage))
+        self.start_clock(lead, held, case.now)
+
+    def start_clock(self, lead: Lead, held: Held, since: datetime) -> None:
+        """Set the SLA timers of an offer."""
+
+        def after(minutes: float) -> datetime | None:
+            return self._view.after_working_minutes(held.rep, since, minutes)
+
+        for timer in ladder(lead.id, held, self._policy.sla, after):
+            self.remind(timer)
+
+    def stop_clock(self, lead: Lead) -> None:
+        """The offer has been answered."""
+        self.cancel(lead.id, SLA_KINDS)
+
+    def _record(self, case: Case) -> None:
+        lead, verdict = case.lead, case.verdict
+        assert verdict is not None
+        assert lead.decision_id is not None
+        metrics.DECISIONS.labels(verdict.route, verdict.segment or "none").inc()
+        record = DecisionRecord(
+            id=lead.decision_id,
+            lead_id=lead.id,
+            n=lead.decisions,
+            now=case.now,
+            trigger=case.trigger,
+            policy_version=self._policy.version,
+            directory_version=self._view.version,
+            before=case.before,
+            snapshot=msgspec.structs.replace(case.snapshot, causes=[]),
+            roster=case.roster,
+            verdict=verdict,
+            pick=case.pick,
+        )
+        causes = [cause.event_id for cause in case.causes]
+        self._decided.append(Decided(record=record, causes=causes, timing=case.timing, routed_at=self._wall))
+
+    def _alerts(self, case: Case) -> list[Effect]:
+        """Alerts, unless the rep gets the lead itself at this moment: the handover tells it all.
+
+        An owner is told of the visit all the same: there is a visitor to be greeted.
+        """
+        if not case.alerts or (case.offered is not None and case.offered.via != "owner"):
+            return []
+        rep = recipient(case.lead.held, case.snapshot.account) if case.lead.held else self._assigner.owner_of(case)
+        if rep is None:
+            return []
+        for alert in case.alerts:
+            metrics.ALERTS.labels(alert.kind).inc()
+        return [self.writer.alert(case, alert, rep) for alert in case.alerts]
+
+    # -- writing
+
+    async def _write(self, erased: Collection[str]) -> None:
+        await self._assigner.save(self._wall)
+        await save_leads(self._pg, [self.leads[lead_id] for lead_id in sorted(self._dirty)])
+        await save_assignments(self._pg, self._changes, self._offers)
+        await save_decisions(self._pg, self._decided)
+        parts = {lead.id: lead.part for lead in self.leads.values()}
+        put = [timer for timer in self._put if timer.lead_id not in self._gone]
+        await save_timers(self._pg, self._drop, put, parts)
+        await drop_all_timers(self._pg, self._gone)
+        if erased:
+            await forget_leads(self._pg, erased)

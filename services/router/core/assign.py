@@ -1,0 +1,188 @@
+"""Who gets the lead? The account's own rep first, else smooth weighted round robin over the pool.
+
+Law (tests/unit/router/test_assign.py): with the same reps available, no rep is ever more than one lead away from what
+the weights entitle them to, at any prefix. An absent or full rep takes no part in a pick and keeps the credit frozen:
+nothing is lost by leave, and nobody is flooded on return. A decline takes the whole pick back, to the last unit.
+
+Source: smooth weighted round robin of nginx (upstream_round_robin), with credits in leads instead of weights so that
+picks among different sets of reps can be added up.
+"""
+
+from collections.abc import Collection, Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Final
+
+from schemas.messages import Reason
+from services.router.core.model import Candidate, Member, Pick, Roster, Via
+
+UNIT: Final = 1_000_000_000  # one lead; integers, so that a returned credit is exact
+# A rep that the account already has keeps its leads over a night, a weekend or a day off, not over a holiday.
+SHORT_ABSENCE: Final = timedelta(hours=96)
+RETRY_SOONEST: Final = timedelta(minutes=1)
+RETRY_DEFAULT: Final = timedelta(hours=1)
+
+
+def choose(roster: Roster, to: str, now: datetime, refused: Collection[str] = ()) -> Pick:
+    """Choose a rep, and say of every other one why not.
+
+    Args:
+        roster: Who could get it, with their credits and loads.
+        to: `owner`, or the name of the pool.
+        now: The decision's time.
+        refused: Reps that had this very lead and gave it back.
+
+    Returns:
+        A pick. When nobody can take the lead its `rep` is None and `retry_at` is later than `now`.
+    """
+    seen: list[Candidate] = []
+    own: tuple[tuple[Member | None, Via, str, str], ...] = (
+        (roster.owner, "owner", "owner_of_account", "owns the account"),
+        (roster.account_rep, "account", "rep_of_account", "already works this account"),
+    )
+    asked: set[str] = set()
+    for member, via, code, words in own:
+        if member is None or member.rep in asked:
+            continue
+        asked.add(member.rep)
+        why = _own_blocked(member, now, refused)
+        if why is None:
+            seen.append(_taken(member, code, f"{_name(member)} {words}"))
+            reason = Reason(code=code, text=f"{_name(member)} {words}", seen=member.rep)
+            return Pick(rep=member.rep, via=via, pool=roster.pool, reason=reason, candidates=seen)
+        seen.append(why)
+    if to != "owner":
+        pick = _from_pool(roster, to, now, refused, seen)
+        if pick.rep is not None or roster.manager is None or not _all_refused(roster, refused):
+            return pick
+    return _to_manager(roster, to, now, refused, seen)
+
+
+def credits_after(pick: Pick, credits_: Mapping[str, int]) -> dict[str, int]:
+    """The pool's credits once the pick is made: everybody who took part is credited, the chosen one pays one lead."""
+    after = dict(credits_)
+    for rep, share in pick.shares.items():
+        after[rep] = after.get(rep, 0) + share
+    if pick.rep is not None and pick.shares:
+        after[pick.rep] = after.get(pick.rep, 0) - UNIT
+    return after
+
+
+def credits_returned(rep: str, shares: Mapping[str, int], credits_: Mapping[str, int]) -> dict[str, int]:
+    """The pool's credits once a pick is taken back: exactly as if it had never been made."""
+    after = dict(credits_)
+    for name, share in shares.items():
+        after[name] = after.get(name, 0) - share
+    if shares:
+        after[rep] = after.get(rep, 0) + UNIT
+    return after
+
+
+def _from_pool(roster: Roster, to: str, now: datetime, refused: Collection[str], seen: list[Candidate]) -> Pick:
+    looked_at = {candidate.rep for candidate in seen}
+    able: list[Member] = []
+    again: list[datetime] = []
+    for member in roster.members:
+        why = _pool_blocked(member, now, refused)
+        if why is None:
+            able.append(member)
+        elif member.rep not in looked_at:
+            seen.append(why)
+            if why.until is not None:
+                again.append(why.until)
+    if not able:
+        text = f"Nobody in {to} can take it now" if roster.members else f"The pool {to} has no members"
+        return _nobody(text, "nobody_available" if roster.members else "empty_pool", again, now, seen)
+    shares = _shares(able)
+    best = min(able, key=lambda m: (-(m.credit + shares[m.rep]), _since(m), m.rep))
+    for member in able:
+        owed = (member.credit + shares[member.rep]) / UNIT
+        if member is best:
+            text = f"{_name(member)} is next: {owed:.2f} leads owed, the most in {to}"
+            seen.append(_taken(member, "next_in_turn", text, owed))
+        else:
+            text = f"{_name(member)} is not next: {owed:.2f} leads owed"
+            seen.append(Candidate(rep=member.rep, code="not_next", text=text, credit=owed))
+    reason = Reason(code="next_in_turn", text=f"{_name(best)} is next in {to}", seen=best.rep)
+    return Pick(rep=best.rep, via="pool", pool=to, reason=reason, candidates=seen, shares=shares)
+
+
+def _to_manager(roster: Roster, to: str, now: datetime, refused: Collection[str], seen: list[Candidate]) -> Pick:
+    manager = roster.manager
+    if manager is not None and _own_blocked(manager, now, refused) is None:
+        text = f"{_name(manager)} leads the team; the account has no owner who can take it"
+        if to != "owner":
+            text = f"{_name(manager)} leads the team; everybody in {to} gave it back"
+        seen.append(_taken(manager, "manager", text))
+        return Pick(rep=manager.rep, via="manager", reason=Reason(code="manager", text=text), candidates=seen)
+    owner = roster.owner
+    if owner is None:
+        return _nobody("The account has no owner, and the team no manager", "no_owner", [], now, seen)
+    again = [owner.until] if owner.until is not None else []
+    return _nobody(f"{_name(owner)} owns the account; {_absent(owner)}", "owner_absent", again, now, seen)
+
+
+def _nobody(text: str, code: str, again: Sequence[datetime], now: datetime, seen: list[Candidate]) -> Pick:
+    at = max(min(again, default=now + RETRY_DEFAULT), now + RETRY_SOONEST)
+    reason = Reason(code=code, text=f"{text}; asked again at {at:%Y-%m-%d %H:%M} UTC", limit=at.isoformat())
+    return Pick(reason=reason, retry_at=at, candidates=seen)
+
+
+def _own_blocked(member: Member, now: datetime, refused: Collection[str]) -> Candidate | None:
+    if member.rep in refused:
+        return _gave_back(member)
+    if not member.ok and (member.until is None or member.until - now > SHORT_ABSENCE):
+        return Candidate(rep=member.rep, code=member.code, text=_absent(member), until=member.until)
+    return None
+
+
+def _pool_blocked(member: Member, now: datetime, refused: Collection[str]) -> Candidate | None:
+    name = _name(member)
+    if member.rep in refused:
+        return _gave_back(member)
+    if member.weight <= 0:
+        return Candidate(rep=member.rep, code="weight_zero", text=f"{name} has weight 0 in the pool")
+    if not member.ok:
+        return Candidate(rep=member.rep, code=member.code, text=_absent(member), until=member.until)
+    if member.open_limit is not None and member.open >= member.open_limit:
+        text = f"{name}: {member.open} of {member.open_limit} open"
+        return Candidate(rep=member.rep, code="full", text=text, until=now + RETRY_DEFAULT)
+    if member.day_limit is not None and member.day >= member.day_limit:
+        text = f"{name}: {member.day} of {member.day_limit} today"
+        return Candidate(rep=member.rep, code="full_today", text=text, until=_next_day(now))
+    return None
+
+
+def _all_refused(roster: Roster, refused: Collection[str]) -> bool:
+    return bool(roster.members) and all(m.rep in refused for m in roster.members)
+
+
+def _shares(able: Sequence[Member]) -> dict[str, int]:
+    total = sum(m.weight for m in able)
+    shares = {m.rep: UNIT * m.weight // total for m in able}
+    # What integer division leaves over goes to one rep, so that a pick always hands out exactly one lead.
+    shares[able[0].rep] += UNIT - sum(shares.values())
+    return shares
+
+
+def _gave_back(member: Member) -> Candidate:
+    return Candidate(rep=member.rep, code="gave_it_back", text=f"{_name(member)} had this lead and gave it back")
+
+
+def _taken(member: Member, code: str, text: str, credit: float | None = None) -> Candidate:
+    return Candidate(rep=member.rep, code=code, text=text, chosen=True, credit=credit)
+
+
+def _absent(member: Member) -> str:
+    return member.text or f"{_name(member)} is not available"
+
+
+def _since(member: Member) -> float:
+    return member.last_at.timestamp() if member.last_at is not None else 0.0
+
+
+def _name(member: Member) -> str:
+    return member.name or member.rep
+
+
+def _next_day(now: datetime) -> datetime:
+    return now.replace(hour=0, minute=0, second=0, microsecond=0) + timedelta(days=1)

@@ -1,0 +1,191 @@
+"""From a batch of `lead.scored` to decisions: decode, lock, take in, decide, give away, write, send on."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Final, Protocol
+
+import msgspec
+
+from schemas.codec import scored_decoder
+from schemas.messages import Cause, LeadScored
+from schemas.topics import LEAD_SCORED
+from services.directory.core.match import DirectoryView
+from services.eventlog.deadletter import bury
+from services.eventlog.fence import fence, fence_epochs
+from services.eventlog.ports import Batch, Connection, DeadRecord, Outbox
+from services.policy.core.policy import Policy
+from services.router.commands import metrics
+from services.router.commands.desk import Desk
+from services.router.handler.intake import Intake, Scored, leads_of
+from services.router.handler.timers import TimerRun
+from services.router.store.decisions import new_causes
+from services.router.store.timers import due_timers, timers_of
+from services.runtime import crash
+from services.runtime.clock import Clock
+from services.runtime.db import Database
+
+STAGE: Final = "router"
+TIMERS_MAX: Final = 500
+TICK_ROUNDS: Final = 20  # the loop has records to read as well
+ID_CHARS: Final = 32
+HEX: Final = frozenset("0123456789abcdef")
+LOCKED: Final = crash.step("router.locked", "the fence has passed and the leads are locked")
+STAGED: Final = crash.step("router.staged", "everything is written and staged, the commit is next")
+COMMITTED: Final = crash.step("router.committed", "committed, nothing published yet (Kafka)")
+
+
+class PolicyDoor(Protocol):
+    """What the router needs of the policy cache."""
+
+    @property
+    def active(self) -> Policy:
+        """The policy in force."""
+        ...
+
+    async def at_least(self, version: int) -> object:
+        """Wait until the active version is at least this one."""
+        ...
+
+
+class Work(msgspec.Struct, frozen=True):
+    """A decoded batch."""
+
+    scored: list[Scored]
+    dead: list[DeadRecord]
+
+
+class RouterHandler:
+    """The router's `BatchHandler`.
+
+    Args:
+        view: The directory as it is now.
+        part_of: Lead id to its partition of `lead.scored`.
+    """
+
+    def __init__(
+        self,
+        *,
+        db: Database,
+        outbox: Outbox,
+        policies: PolicyDoor,
+        view: Callable[[], DirectoryView],
+        part_of: Callable[[str], int],
+        clock: Clock,
+    ) -> None:
+        self._db = db
+        self._outbox = outbox
+        self._policies = policies
+        self._view = view
+        self._part_of = part_of
+        self._clock = clock
+
+    async def prepare(self, batch: Batch) -> Work:
+        """Decode. What cannot be decoded is a dead letter; its neighbours go on."""
+        scored: list[Scored] = []
+        dead: list[DeadRecord] = []
+        for record in batch.records:
+            try:
+                event = scored_decoder.decode(record.value or b"")
+                check(event.data)
+            except (msgspec.DecodeError, ValueError) as error:
+                detail = f"not a message of lead.scored: {error}"
+                dead.append(
+                    DeadRecord(
+                        part=record.part,
+                        offset=record.offset,
+                        reason="bad_message",
+                        detail=detail,
+                        key=record.key,
+                        value=record.value,
+                    )
+                )
+                continue
+            scored.append(Scored(event.data, event.time))
+        return Work(scored, dead)
+
+    async def apply(self, batch: Batch, work: Work) -> None:
+        """One transaction; see the module's first line."""
+        newest = max((one.message.policy_version for one in work.scored), default=0)
+        if newest > self._policies.active.version:
+            await self._policies.at_least(newest)
+        began = self._clock.monotonic()
+        async with self._db.transaction() as pg:
+            await fence(pg, batch)
+            await bury(pg, STAGE, batch.topic, work.dead)
+            desk = self._desk(pg)
+            await desk.lock(leads_of(work.scored))
+            crash.reach(LOCKED)
+            new = await new_causes(pg, causes_of(work.scored))
+            intake = Intake(desk, self._policies.active, new)
+            intake.take(work.scored)
+            staged = await self._outbox.stage(pg, await desk.finish(erased=intake.erased))
+            crash.reach(STAGED)
+        crash.reach(COMMITTED)
+        metrics.DECIDE_SECONDS.labels("batch").observe(self._clock.monotonic() - began)
+        self._observe(work)
+        await self._outbox.committed(staged)
+
+    async def tick(self, epochs: Mapping[int, int]) -> None:
+        """Timers that have come due, in transactions of at most `TIMERS_MAX`."""
+        if not epochs:
+            return
+        for _ in range(TICK_ROUNDS):
+            now = self._clock.now()
+            async with self._db.raw() as pg:
+                timers = await due_timers(pg, list(epochs), now, TIMERS_MAX)
+            if not timers:
+                return
+            await self._run_timers(epochs, sorted({timer.lead_id for timer in timers}))
+            if len(timers) < TIMERS_MAX:
+                return
+
+    async def _run_timers(self, epochs: Mapping[int, int], lead_ids: Sequence[str]) -> None:
+        began = self._clock.monotonic()
+        async with self._db.transaction() as pg:
+            await fence_epochs(pg, STAGE, LEAD_SCORED.name, epochs)
+            desk = self._desk(pg)
+            await desk.lock(lead_ids)
+            timers = await timers_of(pg, lead_ids, self._clock.now())
+            TimerRun(desk, self._policies.active, self._view()).take(timers)
+            staged = await self._outbox.stage(pg, await desk.finish())
+        metrics.DECIDE_SECONDS.labels("timers").observe(self._clock.monotonic() - began)
+        await self._outbox.committed(staged)
+
+    def reset(self) -> None:
+        """Nothing is cached or read ahead."""
+
+    def owned(self, parts: Sequence[int]) -> None:
+        """Nothing is kept by partition."""
+
+    def _desk(self, pg: Connection) -> Desk:
+        return Desk(pg, self._policies.active, self._view(), part_of=self._part_of, wall=self._clock.now())
+
+    def _observe(self, work: Work) -> None:
+        now = self._clock.now()
+        for one in work.scored:
+            if one.message.causes:
+                received = max(cause.received_at for cause in one.message.causes)
+                metrics.EVENT_TO_ROUTED.observe(max(0.0, (now - received).total_seconds()))
+
+
+def causes_of(scored: Sequence[Scored]) -> list[tuple[Cause, str]]:
+    """Every event of a batch with its lead."""
+    return [(cause, one.message.lead_id) for one in scored for cause in one.message.causes]
+
+
+def check(message: LeadScored) -> None:
+    """Refuse what decodes but cannot be stored.
+
+    Raises:
+        ValueError: An id is not 32 hex characters, or a time has no zone.
+    """
+    ids = [message.lead_id, *message.merged_from, *(cause.event_id for cause in message.causes)]
+    if message.merged_into is not None:
+        ids.append(message.merged_into)
+    for one in ids:
+        if len(one) != ID_CHARS or not set(one) <= HEX:
+            msg = f"{one[:40]!r} is not an id of {ID_CHARS} hex characters"
+            raise ValueError(msg)
+    times = [message.as_of, *(t for c in message.causes for t in (c.occurred_at, c.received_at))]
+    if any(at.tzinfo is None for at in times):
+        msg = "a time has no zone"
+        raise ValueError(msg)

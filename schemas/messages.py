@@ -29,6 +29,10 @@ class Identifier(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     value: str
 
 
+# Empty, so false. msgspec cannot decode an object into `Raw | None`, and leaves a default out by identity: use this one.
+NO_PROPERTIES: Final = msgspec.Raw()
+
+
 class Tracking(msgspec.Struct, kw_only=True, omit_defaults=True):
     """`tracking.events`: one thing that a source saw a person or visitor do.
 
@@ -45,7 +49,7 @@ class Tracking(msgspec.Struct, kw_only=True, omit_defaults=True):
         link: Target of a clicked link.
         message_id: The e-mail that was opened or clicked; clicks of one message are judged together.
         name: The event's name in the source's own words.
-        properties: Everything else the source sent, kept for reading and replay, at most 32 KB.
+        properties: Everything else the source sent, kept for reading and replay, at most 32 KB; empty when nothing is.
     """
 
     signal: str
@@ -65,7 +69,7 @@ class Tracking(msgspec.Struct, kw_only=True, omit_defaults=True):
     ip: str | None = None
     user_agent: str | None = None
     name: str | None = None
-    properties: msgspec.Raw | None = None
+    properties: msgspec.Raw = NO_PROPERTIES
 
 
 class AccountRef(msgspec.Struct, kw_only=True, omit_defaults=True):

@@ -46,7 +46,7 @@ def clean_email(text: str) -> str | None:
 def blocked(email: str) -> bool:
     """Whether the address (lower case) is a known nobody: `test@test.com`, `null@…`."""
     box, _, house = email.partition("@")
-    return (box in _NOBODY and house.partition(".")[0] in _NOBODY) or box in (
+    return (box in _NOBODY and house.partition(".")[0] == box) or box in (
         "null",
         "undefined",
         "noemail",

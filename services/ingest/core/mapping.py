@@ -11,7 +11,7 @@ from typing import Any, Final
 import msgspec
 
 from schemas.codec import CloudEvent
-from schemas.messages import Actor, Identifier, Tracking, Trust
+from schemas.messages import NO_PROPERTIES, Actor, Identifier, Tracking, Trust
 from schemas.signals import SIGNALS, event_type
 from services.ingest.core.addresses import clean_ip
 from services.ingest.core.hints import actor_of, hints, path_of, web_url
@@ -57,7 +57,7 @@ class Seen(msgspec.Struct, kw_only=True):
     account: Mapping[str, Any] | None = None
     account_id: Any = None
     properties: Mapping[str, Any] | None = None
-    properties_raw: msgspec.Raw | None = None
+    properties_raw: msgspec.Raw = NO_PROPERTIES
     page: Any = None
     ip: Any = None
     user_agent: Any = None
@@ -113,7 +113,7 @@ def to_event(seen: Seen, facts: Facts, speller: Speller) -> CloudEvent[Tracking]
         ip=facts.peer if publishable else _ip(seen.ip),
         user_agent=_user_agent(seen, found, facts),
         name=_name(seen.name, signal),
-        properties=rest if rest is not None else seen.properties_raw,
+        properties=rest or seen.properties_raw,
     )
     source = facts.source
     if seen.source:
@@ -152,14 +152,14 @@ def _places(signal: str, seen: Seen, found: Mapping[str, Any]) -> tuple[str | No
     return url, path, link
 
 
-def _facts(seen: Seen) -> tuple[dict[str, Any], dict[str, Any], msgspec.Raw | None]:
+def _facts(seen: Seen) -> tuple[dict[str, Any], dict[str, Any], msgspec.Raw]:
     """Person, company, and what the traits hold beyond that (when it does not fit into plain facts)."""
     traits: dict[str, Any] = {}
     account: dict[str, Any] = {}
-    rest = None
+    rest = NO_PROPERTIES
     if seen.traits:
         traits, account, left_out = person_traits(seen.traits)
-        if left_out and seen.properties_raw is None:
+        if left_out and not seen.properties_raw:
             rest = msgspec.Raw(_encoder.encode(seen.traits))
     if seen.account:
         account |= company_facts(seen.account)

@@ -92,7 +92,7 @@ def custom_signal(name: str) -> str:
     return made
 
 
-_OURS: Final[dict[str, str]] = {
+NAMED: Final[dict[str, str]] = {
     **{fold(signal): signal for signal in SIGNALS},
     **{fold(name): signal for signal, names in NAMES.items() for name in names},
 }
@@ -106,7 +106,7 @@ class Speller:
     """
 
     def __init__(self, extra: Mapping[str, str] | None = None) -> None:
-        self._known = {**_OURS, **{fold(name): signal for name, signal in (extra or {}).items()}}
+        self._known = {**NAMED, **{fold(name): signal for name, signal in (extra or {}).items()}}
         self._cache: dict[str, str] = {}
 
     def signal(self, name: object) -> str:

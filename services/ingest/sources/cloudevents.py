@@ -15,10 +15,11 @@ from urllib.parse import unquote
 
 import msgspec
 
+from schemas.messages import NO_PROPERTIES
 from schemas.signals import signal_of
 from services.ingest.core.limits import BadItem, too_deep
 from services.ingest.core.mapping import Seen, required
-from services.ingest.core.spelling import custom_signal
+from services.ingest.core.spelling import NAMED, custom_signal, fold
 from services.ingest.sources.base import (
     Arrival,
     BadBody,
@@ -128,7 +129,7 @@ def _seen(raw: bytes, limits: Limits) -> Seen:
         if not isinstance(value, str) or not value.strip():
             raise BadItem("not_cloudevents", f"the attribute {name} must be a text that is not empty")
     data = _data(event)
-    seen = from_data(raw, data, event.type, event.data if data and event.data else None)
+    seen = from_data(raw, data, event.type, event.data if data and event.data else NO_PROPERTIES)
     seen.id, seen.source, seen.time = event.id, event.source[:512], event.time
     return _with_subject(seen, event.subject)
 
@@ -165,13 +166,14 @@ _CRM: Final = ("crm_id", "crmId")
 _FIELDS: Final = frozenset((*_USER, *_ANONYMOUS, *_CRM, "ids", "traits", "account", "person", "contact", "properties"))
 
 
-def from_data(raw: bytes, data: Mapping[str, Any] | None, type_: str, data_raw: msgspec.Raw | None) -> Seen:
+def from_data(raw: bytes, data: Mapping[str, Any] | None, type_: str, data_raw: msgspec.Raw) -> Seen:
     """What a generic payload holds: shared with the Standard Webhooks door.
 
     Raises:
         BadItem: `wrong_type`, `no_name`, `name_too_long`.
     """
     signal, name = _signal(type_), name_of(type_)
+    plain = NAMED.get(fold(name)) if signal is None else signal
     if data is None:
         return Seen(raw=raw, signal=signal, name=name if signal is None else None)
     person = required(data.get("person", data.get("contact")), "person")
@@ -180,7 +182,7 @@ def from_data(raw: bytes, data: Mapping[str, Any] | None, type_: str, data_raw: 
     known = {**(person or {}), **(traits or {})}
     ids = _listed(data.get("ids"))
     flat = {key: value for key, value in data.items() if key not in _FIELDS}
-    if signal == "person.identified" and not known:
+    if plain == "person.identified" and not known:
         known = flat
     return Seen(
         raw=raw,

@@ -9,6 +9,7 @@ from typing import Any, Final
 
 import msgspec
 
+from schemas.messages import NO_PROPERTIES
 from services.ingest.core.limits import CUT, ISOLATE_MAX_BYTES, BadItem, isolate_deep, too_deep
 from services.ingest.core.mapping import Seen, required
 from services.ingest.sources.base import (
@@ -234,7 +235,7 @@ def _seen(raw: bytes, forced: str | None, shared: Context | None, sent_at: objec
         account=account,
         account_id=item.groupId if kind == "group" else None,
         properties=properties,
-        properties_raw=item.properties if properties else None,
+        properties_raw=item.properties if properties else NO_PROPERTIES,
         page=context.page,
         ip=context.ip,
         user_agent=context.userAgent,

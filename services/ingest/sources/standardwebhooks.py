@@ -11,6 +11,7 @@ from typing import Any, Final
 
 import msgspec
 
+from schemas.messages import NO_PROPERTIES
 from services.ingest.core.limits import BadItem, too_deep
 from services.ingest.core.mapping import Seen
 from services.ingest.sources import cloudevents
@@ -122,7 +123,7 @@ def _seen(raw: bytes, hook: Hook, limits: Limits) -> Seen:
     if not isinstance(hook.type, str) or not hook.type.strip():
         raise BadItem("no_name", "the field `type` must name the event")
     data = decode_object(hook.data, "data")
-    seen = cloudevents.from_data(raw, data, hook.type, hook.data if data else None)
+    seen = cloudevents.from_data(raw, data, hook.type, hook.data if data else NO_PROPERTIES)
     seen.id, seen.time = hook.id, hook.timestamp
     return seen
 

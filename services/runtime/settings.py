@@ -13,7 +13,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 class Settings(BaseSettings):
     """All settings. Every number has a range; every secret is a `SecretStr`."""
 
-    model_config = SettingsConfigDict(env_prefix="LEAD_ROUTER_", frozen=True, extra="ignore")
+    model_config = SettingsConfigDict(env_prefix="LEAD_ROUTER_", env_ignore_empty=True, frozen=True, extra="ignore")
 
     # -- where we listen, where data lies
     host: str = "127.0.0.1"

@@ -65,7 +65,9 @@ class NotifyService:
         )
         topic = LEAD_ROUTED.name
         leases = Leases(db, STAGE, topic, log.partitions(topic), log.owner, clock, settings)
-        self.consumer = Consumer(log, topic, STAGE, self.handler, db, leases, settings, loops, on_fatal=on_fatal, clock=clock)
+        self.consumer = Consumer(
+            log, topic, STAGE, self.handler, db, leases, settings, loops, on_fatal=on_fatal, clock=clock
+        )
 
     def routes(self) -> list[BaseRoute]:
         """Plain routes: streams and the site's snippet."""

@@ -107,9 +107,7 @@ def needs(messages: Iterable[LeadRouted], now: datetime) -> Needs:
         told = reps_of(routed)
         reps.update(told)
         if routed.kind in ("alert", "due") and told:
-            key = key_of(routed, kind_of(routed, now))
-            if key is not None:
-                keys.add(key)
+            keys.update(filter(None, (key_of(routed, kind_of(routed, now)),)))
         elif routed.kind == "erased":
             erased.add(routed.lead.id)
         elif routed.kind != "decided" or told:
@@ -138,7 +136,7 @@ def apply(desks: Desks, message_id: str, routed: LeadRouted, now: datetime, wind
             ending.recalled(desks, routed, now)
         case "closed":
             ending.closed(desks, routed, now)
-        case "erased":
+        case "erased":  # pragma: no branch  mypy proves that there is no other kind
             ending.erased(desks, routed.lead.id, now)
 
 

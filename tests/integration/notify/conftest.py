@@ -93,7 +93,9 @@ class Replica:
 
     db: Database
     beat_s: float = 10.0
-    settings: Settings = field(default_factory=lambda: Settings(partitions=3, poll_wait_s=0.05, heartbeat_s=0.2, lease_s=3))
+    settings: Settings = field(
+        default_factory=lambda: Settings(partitions=3, poll_wait_s=0.05, heartbeat_s=0.2, lease_s=3)
+    )
     streams: list = field(default_factory=list)
 
     async def start(self):
@@ -134,7 +136,9 @@ class Replica:
                     topic=LEAD_ROUTED.name,
                     key=data.lead.id.encode(),
                     value=encode(
-                        CloudEvent(id=id_, source="/router", type="leadrouter.lead.routed.v1", subject=data.lead.id, data=data)
+                        CloudEvent(
+                            id=id_, source="/router", type="leadrouter.lead.routed.v1", subject=data.lead.id, data=data
+                        )
                     ),
                 )
                 for id_, data in messages

@@ -76,9 +76,11 @@ async def test_claim_recall_and_erasure_are_seen_on_open_streams(replica):
     assert (await one.get()).data["assignment"]["state"] == "accepted"
     taken = (await two.get()).data
     assert (taken["id"], taken["state"], taken["by"]) == (seen.data["id"], "claimed", "anna")
-    await replica.publish(("m4", handover(OLLI, rep="ben", id="o2")))
+    await replica.publish(("m4", handover(OLLI, rep="ben", offer_id="o2")))
     await two.get()
-    await replica.publish(("m5", told("recalled", lead=OLLI, assignment=offer("ben", id="o2", state="recalled"), why="A scanner.")))
+    await replica.publish(
+        ("m5", told("recalled", lead=OLLI, assignment=offer("ben", offer_id="o2", state="recalled"), why="A scanner."))
+    )
     gone = (await two.get()).data
     assert (gone["state"], gone["note"]) == ("recalled", "A scanner.")
     await replica.publish(("m6", told("erased", lead=VERA)))
@@ -93,7 +95,7 @@ async def test_resume_by_last_event_id_has_no_gap_and_no_double(replica):
     leads = [LeadRef(id=f"{i:032x}", email=f"p{i}@x.example") for i in range(300)]
 
     def some(start, count):
-        return [(f"m{i}", handover(leads[i], id=f"o{i}")) for i in range(start, start + count)]
+        return [(f"m{i}", handover(leads[i], offer_id=f"o{i}")) for i in range(start, start + count)]
 
     first = await replica.stream(anna)
     await replica.publish(*some(0, 40))
@@ -127,7 +129,7 @@ async def test_without_a_cursor_a_stream_starts_now(replica):
     await asyncio.sleep(0.2)
     for one in (stream, strange, ahead):
         assert one.events.empty()
-    await replica.publish(("m2", handover(OLLI, id="o2")))
+    await replica.publish(("m2", handover(OLLI, offer_id="o2")))
     for one in (stream, strange, ahead):
         assert (await one.get()).data["lead"]["email"] == OLLI.email
     await replica.get("/v1/inbox/stream?after=x", anna, 400)
@@ -162,7 +164,7 @@ async def test_two_replicas_serve_any_rep_whoever_wrote(replicas):
     streams = [await one.stream(anna), await two.stream(anna)]
     leads = [LeadRef(id=f"{i:032x}") for i in range(30)]
     for i, lead in enumerate(leads):
-        await replicas[i % 2].publish((f"m{i}", handover(lead, id=f"o{i}")))
+        await replicas[i % 2].publish((f"m{i}", handover(lead, offer_id=f"o{i}")))
     for stream in streams:
         assert [int((await stream.get()).id) for _ in leads] == list(range(1, 31))
     # Both replicas write the same inbox at once: alerts of one account join one notice, whoever handles them.
@@ -197,7 +199,16 @@ async def test_a_hundred_streams_and_the_latency(replica, capsys):
         lead = LeadRef(id=f"{i:032x}")
         at = now()
         await replica.publish(
-            (f"m{i}", alert(lead, account=AccountRef(domain=f"c{i}.example"), recipients=[reps[k]], at=at, what=[viewed(f"e{i}", at)]))
+            (
+                f"m{i}",
+                alert(
+                    lead,
+                    account=AccountRef(domain=f"c{i}.example"),
+                    recipients=[reps[k]],
+                    at=at,
+                    what=[viewed(f"e{i}", at)],
+                ),
+            )
         )
         for stream in streams[k]:
             got = await stream.get()
@@ -231,7 +242,7 @@ async def test_streams_end_when_the_server_stops(database):
 
 async def test_roles_and_lists(replica):
     anna, admin, ops = await replica.token(rep="anna"), await replica.token("admin"), await replica.token("ops")
-    await replica.publish(*((f"m{i}", handover(LeadRef(id=f"{i:032x}"), id=f"o{i}")) for i in range(5)))
+    await replica.publish(*((f"m{i}", handover(LeadRef(id=f"{i:032x}"), offer_id=f"o{i}")) for i in range(5)))
     await replica.caught_up(anna, 5)
     page = await replica.get("/v1/inbox?limit=3", anna)
     more = await replica.get(f"/v1/inbox?limit=3&cursor={page['next']}", anna)

@@ -15,7 +15,9 @@ def viewed(event_id="e1", at=NOW, url="https://aurora.example/pricing"):
     return What(signal="page.viewed", at=at, url=url, event_id=event_id)
 
 
-def alert(lead=VERA, *, account=NORDWIND, recipients=("anna",), kind="visiting_now", what=None, at=NOW, fresh_s=120, **more):
+def alert(
+    lead=VERA, *, account=NORDWIND, recipients=("anna",), kind="visiting_now", what=None, at=NOW, fresh_s=120, **more
+):
     return LeadRouted(
         kind="alert",
         lead=lead,
@@ -29,11 +31,11 @@ def alert(lead=VERA, *, account=NORDWIND, recipients=("anna",), kind="visiting_n
     )
 
 
-def offer(rep="anna", gen=1, state="offered", id="o1"):
-    return AssignmentRef(id=id, gen=gen, state=state, rep=rep)
+def offer(rep="anna", gen=1, state="offered", offer_id="o1"):
+    return AssignmentRef(id=offer_id, gen=gen, state=state, rep=rep)
 
 
-def handover(lead=VERA, *, rep="anna", gen=1, id="o1", account=NORDWIND, **more):
+def handover(lead=VERA, *, rep="anna", gen=1, offer_id="o1", account=NORDWIND, **more):
     return LeadRouted(
         kind="decided",
         lead=lead,
@@ -41,7 +43,7 @@ def handover(lead=VERA, *, rep="anna", gen=1, id="o1", account=NORDWIND, **more)
         route="owner",
         segment="enterprise",
         assignee=rep,
-        assignment=offer(rep, gen, id=id),
+        assignment=offer(rep, gen, offer_id=offer_id),
         why="Named account, identified.",
         say=Say(subject="Hello", body="Hi Vera, …"),
         timing=Timing(occurred_at=NOW, received_at=NOW, routed_at=NOW),

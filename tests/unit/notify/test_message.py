@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from schemas.messages import AccountRef, LeadRef, LeadRouted, Reason, What
 from services.notify.core.budget import BURST
-from services.notify.core.collapse import WHAT_MAX
+from services.notify.core.collapse import WHAT_MAX, collapse_key, joinable
 from services.notify.core.desk import Desk, desk, numbered
 from services.notify.core.message import apply, kind_of, needs, notice_id, problem_of, reps_of
 from services.notify.core.notice import decode, encode, shown
@@ -56,17 +56,17 @@ def test_the_same_offer_told_twice_is_one_notice():
 
 def test_handovers_never_join():
     office = Office()
-    office.take(handover(), handover(OLLI, id="o2"))
+    office.take(handover(), handover(OLLI, offer_id="o2"))
     assert [n.state for n in office.of()] == ["new", "new"]
 
 
 def test_a_newer_offer_ends_the_older_one():
     office = Office()
     office.take(handover(rep="anna", gen=1))
-    changed = office.take(handover(rep="ben", gen=2, id="o2"))
+    changed = office.take(handover(rep="ben", gen=2, offer_id="o2"))
     assert {(n.rep, n.state) for n in changed} == {("anna", "recalled"), ("ben", "new")}
     # An older offer that comes late ends nothing.
-    office.take(handover(rep="chloe", gen=1, id="o0"))
+    office.take(handover(rep="chloe", gen=1, offer_id="o0"))
     assert office.of("ben")[0].state == "new"
 
 
@@ -144,7 +144,10 @@ def test_freshness_is_judged_again_when_it_is_shown():
     assert shown(notice, NOW, delivered=False) is notice
     late = NOW + timedelta(seconds=121)
     assert shown(notice, late, delivered=False).kind == "you_missed"
-    assert (shown(notice, late, delivered=True).kind, shown(notice, late, delivered=True).state) == ("visiting_now", "expired")
+    assert (shown(notice, late, delivered=True).kind, shown(notice, late, delivered=True).state) == (
+        "visiting_now",
+        "expired",
+    )
     [offered] = Office().take(handover())
     assert shown(offered, late, delivered=False) is offered
 
@@ -168,7 +171,9 @@ def test_who_is_told():
 
 def test_claimed_tells_the_others_by_whom():
     office = Office()
-    office.take(handover(rep="anna"), alert(recipients=["ben", "chloe"]), told("due", recipients=["chloe"], assignment=offer()))
+    office.take(
+        handover(rep="anna"), alert(recipients=["ben", "chloe"]), told("due", recipients=["chloe"], assignment=offer())
+    )
     changed = office.take(told("claimed", by="anna", assignment=offer(state="accepted")))
     by_rep = {(n.rep, n.kind): n for n in changed}
     assert by_rep["anna", "handover"].assignment.state == "accepted"
@@ -187,10 +192,15 @@ def test_the_claimers_own_alert_and_alerts_about_others_too_stay():
 
 def test_recalled_strikes_the_offer_through_with_why():
     office = Office()
-    office.take(handover(), handover(OLLI, rep="ben", id="o2"))
+    office.take(handover(), handover(OLLI, rep="ben", offer_id="o2"))
     [gone] = office.take(told("recalled", assignment=offer(state="recalled"), why="The click was a scanner's."))
-    assert (gone.rep, gone.state, gone.note, gone.assignment.state) == ("anna", "recalled", "The click was a scanner's.", "recalled")
-    assert office.take(told("recalled", assignment=offer(id="other"), lead=OLLI)) == []
+    assert (gone.rep, gone.state, gone.note, gone.assignment.state) == (
+        "anna",
+        "recalled",
+        "The click was a scanner's.",
+        "recalled",
+    )
+    assert office.take(told("recalled", assignment=offer(offer_id="other"), lead=OLLI)) == []
     [other] = office.take(told("recalled", lead=OLLI, reasons=[Reason(code="reversed", text="It was a machine.")]))
     assert other.note == "It was a machine."
 
@@ -207,11 +217,11 @@ def test_recalled_events_leave_their_alert():
 
 def test_closed_ends_what_waits():
     office = Office()
-    office.take(handover(), alert(recipients=["ben"]), handover(OLLI, rep="chloe", id="o2"))
+    office.take(handover(), alert(recipients=["ben"]), handover(OLLI, rep="chloe", offer_id="o2"))
     changed = office.take(told("closed", assignment=offer(state="declined"), by="anna"))
     assert {(n.rep, n.state) for n in changed} == {("anna", "expired"), ("ben", "expired")}
     assert office.of("anna")[0].assignment.state == "declined"
-    assert office.take(told("closed", lead=OLLI, assignment=offer(id="older"))) == []
+    assert office.take(told("closed", lead=OLLI, assignment=offer(offer_id="older"))) == []
     [other] = office.take(told("closed", lead=OLLI))
     assert (other.assignment.state, other.note) == ("closed", "Closed.")
 
@@ -280,7 +290,13 @@ def test_what_is_bounded_and_counted_and_each_event_once():
 
 def test_needs():
     wanted = needs(
-        [handover(), alert(OLLI), alert(recipients=[]), told("claimed", lead=SOMEBODY), told("erased", lead=LeadRef(id="d" * 32))],
+        [
+            handover(),
+            alert(OLLI),
+            alert(recipients=[]),
+            told("claimed", lead=SOMEBODY),
+            told("erased", lead=LeadRef(id="d" * 32)),
+        ],
         NOW,
     )
     assert wanted.reps == {"anna"}
@@ -316,7 +332,12 @@ def test_a_notice_survives_its_json():
 kinds = st.sampled_from(["alert", "decided", "claimed", "recalled", "closed", "due", "erased"])
 
 
-@given(st.lists(st.tuples(kinds, st.sampled_from([VERA, OLLI, SOMEBODY]), st.sampled_from(["anna", "ben"]), st.integers(0, 5)), max_size=25))
+@given(
+    st.lists(
+        st.tuples(kinds, st.sampled_from([VERA, OLLI, SOMEBODY]), st.sampled_from(["anna", "ben"]), st.integers(0, 5)),
+        max_size=25,
+    )
+)
 def test_laws_seq_rises_without_gaps_and_each_notice_has_one_row(steps):
     office = Office("anna", "ben")
     seen = {"anna": 0, "ben": 0}
@@ -326,7 +347,7 @@ def test_laws_seq_rises_without_gaps_and_each_notice_has_one_row(steps):
             case "alert":
                 message = alert(lead, recipients=[rep], what=[viewed(f"e{i}", now)], at=now)
             case "decided":
-                message = handover(lead, rep=rep, gen=i, id=f"o{i}")
+                message = handover(lead, rep=rep, gen=i, offer_id=f"o{i}")
             case _:
                 message = told(kind, lead=lead, by=rep, recipients=[rep], what=[viewed(f"e{i - 1}")])
         for notice in office.take(message, now=now):
@@ -336,3 +357,24 @@ def test_laws_seq_rises_without_gaps_and_each_notice_has_one_row(steps):
     assert len({n.lead.id for n in open_offers}) == len(open_offers)
     assert all(isinstance(d, Desk) for d in office.desks.values())
     assert NORDWIND.domain
+
+
+def test_kinds_and_keys():
+    assert kind_of(handover(), NOW) == "handover"
+    assert kind_of(told("due"), NOW) == "due"
+    assert collapse_key("handover", account="x", lead_id="1") is None
+    assert joinable([], None, NOW, WINDOW_S) is None
+    assert problem_of(LeadRouted(kind="closed", lead=VERA)) is None
+    assert needs([told("decided"), told("due", recipients=["anna"])], NOW).keys == {f"due|{VERA.id}"}
+
+
+def test_an_offer_leaves_notices_without_one_alone():
+    office = Office()
+    office.take(told("due", recipients=["anna"]))
+    assert [n.kind for n in office.take(handover())] == ["handover"]
+
+
+def test_an_offer_leaves_its_own_reminder_alone():
+    office = Office()
+    office.take(told("due", recipients=["anna"], assignment=offer()))
+    assert [n.kind for n in office.take(handover())] == ["handover"]

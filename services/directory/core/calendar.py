@@ -50,6 +50,9 @@ class WorkCalendar(msgspec.Struct, frozen=True):
             ValueError: For hours or a time zone that import and API would have refused.
         """
         zone(rep.timezone)
+        if rep.country is not None and not knows_holidays(rep.country):
+            msg = f"the public holidays of {rep.country} are not known; write a country such as FI, or leave it out"
+            raise ValueError(msg)
         hours = Hours(always=True) if rep.hours == ALWAYS else parse_hours(rep.hours)
         return cls(rep.timezone, hours, tuple(sorted(rep.absences, key=lambda one: one.start)), rep.country)
 
@@ -128,6 +131,7 @@ def holiday(country: str | None, day: date) -> str | None:
     return None if country is None else _holidays(country, day.year).get(day)
 
 
+@lru_cache(maxsize=1024)
 def knows_holidays(country: str) -> bool:
     """True when the holidays of this country or region are known."""
     code, _, region = country.partition("-")

@@ -24,6 +24,7 @@ from services.directory.core.domains import (
     is_role_mailbox,
     registrable,
 )
+from services.directory.core.hours import Hours
 from services.directory.core.people import Account, Member, Pool, Rep
 from services.directory.core.traits import company_facts
 
@@ -53,6 +54,7 @@ class Problem(msgspec.Struct, frozen=True, kw_only=True):
         "manager_unknown",
         "manager_inactive",
         "pool_empty",
+        "calendar_unreadable",
     ]
     subject: str
     rep: str | None
@@ -80,7 +82,16 @@ class DirectoryView:
         self.reps: Mapping[str, Rep] = MappingProxyType({rep.id: rep for rep in reps})
         self.pools: Mapping[str, Pool] = MappingProxyType({pool.name: pool for pool in pools})
         self.version = version
-        self._calendars = {rep.id: WorkCalendar.of(rep) for rep in self.reps.values()}
+        self._calendars: dict[str, WorkCalendar] = {}
+        self._unreadable: dict[str, str] = {}
+        for rep in self.reps.values():
+            try:
+                self._calendars[rep.id] = WorkCalendar.of(rep)
+            except (
+                ValueError
+            ) as error:  # checked when it was written, but time zones and holidays come and go with releases
+                self._calendars[rep.id] = WorkCalendar(hours=Hours())
+                self._unreadable[rep.id] = str(error)
         # The last answer for each rep and the time for which it holds: a router asks the same thing 10,000 times a second.
         self._last: dict[str, tuple[datetime, Availability]] = {}
 
@@ -191,6 +202,9 @@ class DirectoryView:
         for rep in self.reps.values():
             if rep.active and rep.manager is not None:
                 found += self._dangling("manager", rep.id, rep.manager, f"rep {rep.id}: manager")
+            if rep.id in self._unreadable:
+                text = f"rep {rep.id} is offered nothing: {self._unreadable[rep.id]}"
+                found.append(Problem(code="calendar_unreadable", subject=rep.id, rep=rep.id, text=text))
         return found
 
     def pointing_at(self, rep_id: str) -> list[str]:

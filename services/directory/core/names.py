@@ -20,7 +20,7 @@ LEGAL_FORMS: Final[tuple[str, ...]] = (
     "ab", "ab publ", "publ", "aktiebolag", "aktiebolaget", "hb", "handelsbolag", "kommanditbolag", "ek for", "koncernen", "as", "asa",
     "ans", "da", "nuf", "ba", "sa", "a s", "aps", "i s", "k s", "ivs", "amba", "p s", "ehf", "hf",
     # Estonia, Latvia, Lithuania, Poland, Czechia
-    "ou", "sia", "uab", "mb", "sp z o o", "sp zoo", "spzoo", "sp j", "sro", "s r o",
+    "ou", "sia", "uab", "mb", "sp z o o", "sp z oo", "sp zoo", "spzoo", "sp j", "sro", "s r o",
     # Germany, Austria, Switzerland
     "gmbh", "gmbh co kg", "gmbh co", "mbh", "ag", "ag co kg", "kg", "kgaa", "ohg", "ug", "ug haftungsbeschrankt", "gbr", "se", "ev", "e v", "eg",
     # English

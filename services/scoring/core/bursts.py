@@ -47,7 +47,7 @@ class Mail(msgspec.Struct, array_like=True):
     """What is known of one message to one profile. `delivered` is the earliest report, Unix ms."""
 
     delivered: int | None = None
-    clicks: list[Click] = []  # noqa: RUF012 msgspec copies an empty default
+    clicks: list[Click] = []
 
     @property
     def last(self) -> int:

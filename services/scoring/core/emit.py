@@ -55,7 +55,7 @@ class EmitIn(msgspec.Struct, array_like=True, gc=False):
     causes: list[CauseIn]
     only: Member | None = None
     merged_into: bytes | None = None
-    merged_from: list[bytes] = []  # noqa: RUF012 msgspec copies an empty default
+    merged_from: list[bytes] = []
 
 
 _encoder: Final = msgspec.msgpack.Encoder()

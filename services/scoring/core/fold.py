@@ -33,7 +33,9 @@ class Row:
 
     __slots__ = ("alert", "event", "key", "lead", "signal", "verdict", "weight")
 
-    def __init__(self, event: Event, key: bytes, lead: bytes | None, signal: int, weight: int, verdict: int) -> None:
+    def __init__(  # noqa: PLR0917 made in one place
+        self, event: Event, key: bytes, lead: bytes | None, signal: int, weight: int, verdict: int
+    ) -> None:
         self.event = event
         self.key = key
         self.lead = lead

@@ -27,7 +27,9 @@ PLACEHOLDERS: Final = frozenset(
     }
 )  # fmt: skip
 _TEMPLATE = re.compile(r"\{\{.*\}\}|\$\{.*\}|\*\|.*\|\*|%[A-Za-z_]+%|\[\[.*\]\]")
-_EMAIL = re.compile(r"[^\s@<>,;:\"()\[\]\\\x00-\x1f]+@[^\s@<>,;:\"()\[\]\\\x00-\x1f]+\.[^\s@.<>,;:\"()\[\]\\\x00-\x1f]+")
+_EMAIL = re.compile(
+    r"[^\s@<>,;:\"()\[\]\\\x00-\x1f]+@[^\s@<>,;:\"()\[\]\\\x00-\x1f]+\.[^\s@.<>,;:\"()\[\]\\\x00-\x1f]+"
+)
 
 
 class Ident(msgspec.Struct, frozen=True, gc=False):
@@ -57,7 +59,7 @@ def generation_key(value: str, generation: int) -> bytes:
 
 
 def is_placeholder(value: str) -> bool:
-    """Whether the value means nobody: `null`, `undefined`, an unfilled template …"""
+    """Whether the value means nobody: `null`, `undefined`, an unfilled template, and the like."""
     return value.lower() in PLACEHOLDERS or _TEMPLATE.search(value) is not None
 
 

@@ -170,10 +170,7 @@ class Ties:
         linked = [(ident, link) for ident, link in found if link is not None]
         # A link that a source vouches for says more than one that a browser claimed.
         base = next((link for _, link in linked if link.verified), linked[0][1] if linked else None)
-        if base is None:
-            lead = self._create(people[0], at, trusted=trusted)
-        else:
-            lead = self.root(self.leads[base.lead])
+        lead = self._create(people[0], at, trusted=trusted) if base is None else self.root(self.leads[base.lead])
         for ident, _ in found:
             link = self.links.get(ident.key)
             if link is None:

@@ -11,9 +11,7 @@ THOUSAND = 1000
 CLICKED = "email.clicked"
 
 
-def told(
-    done: Folded, ties: Ties, policy: Policy, recent: Mapping[bytes, Sequence[CauseIn]]
-) -> list[EmitIn]:
+def told(done: Folded, ties: Ties, policy: Policy, recent: Mapping[bytes, Sequence[CauseIn]]) -> list[EmitIn]:
     """The messages to be, by lead id.
 
     A lead is told of when it is known or has an account, and one of: its identity changed (a new lead's did), a fact
@@ -31,15 +29,15 @@ def told(
 
     for row in done.rows.values():
         if row.lead is not None:
-            lead = roots(row.lead).id
-            rows.setdefault(lead, []).append(row)
+            owner = roots(row.lead).id
+            rows.setdefault(owner, []).append(row)
             if row.alert and row.weight:
-                due.add(lead)
+                due.add(owner)
     for row in done.side.values():
         if row.lead is not None:
             rows.setdefault(roots(row.lead).id, []).append(row)
     for ids in (ties.changes.changed, done.traits_changed, done.told):
-        due.update(roots(lead).id for lead in ids)
+        due.update(roots(id_).id for id_ in ids)
     reversed_: dict[bytes, list[Reversal]] = {}
     for reversal in done.reversals.values():
         found = ties.lead_of(reversal.key)
@@ -64,14 +62,12 @@ def told(
     for id_ in due:
         lead = ties.leads[id_]
         if lead.known or lead.account:
-            emits.append(
-                _emit(lead, done, ties, rows.get(id_, []), reversed_.get(id_, []), lost.get(id_, []), recent)
-            )
+            emits.append(_emit(lead, done, ties, rows.get(id_, []), reversed_.get(id_, []), lost.get(id_, []), recent))
     emits.sort(key=lambda emit: emit.lead)
     return emits
 
 
-def _emit(
+def _emit(  # noqa: PLR0917 all that is known of the lead
     lead: Lead,
     done: Folded,
     ties: Ties,
@@ -82,10 +78,7 @@ def _emit(
 ) -> EmitIn:
     causes = [(row.alert and row.weight > 0, cause(row)) for row in rows]
     as_of = max((row.event.received_ms for row in rows), default=done.newest_ms)
-    for one in reversals:
-        causes.append(
-            (True, CauseIn(one.id, CLICKED, one.at_ms, one.at_ms, one.weight, one.verdict, None, None, None, None, True, None))
-        )
+    causes += [(True, _taken_back(one)) for one in reversals]
     for key, _ in ties.changes.joined:
         if key in recent and (owner := ties.lead_of(key)) is not None and owner.id == lead.id:
             causes.extend((True, one) for one in recent[key])
@@ -99,6 +92,10 @@ def _emit(
         chosen(causes),
         merged_from=sorted(lost),
     )
+
+
+def _taken_back(one: Reversal) -> CauseIn:
+    return CauseIn(one.id, CLICKED, one.at_ms, one.at_ms, one.weight, one.verdict, None, None, None, None, True, None)
 
 
 def settle(emits: list[EmitIn], done: Folded, ties: Ties) -> None:

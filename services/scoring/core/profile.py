@@ -25,7 +25,7 @@ class Profile:
         "state", "used", "value", "version",
     )  # fmt: skip
 
-    def __init__(
+    def __init__(  # noqa: PLR0917 the columns of the row, in their order
         self,
         key: bytes,
         kind: int,

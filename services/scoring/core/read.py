@@ -84,6 +84,7 @@ class Event(msgspec.Struct, gc=False):
     wire: Wire
     body: bytes
     envelope_id: str
+    source: str
 
 
 class Dead(msgspec.Struct, frozen=True, gc=False):
@@ -95,6 +96,7 @@ class Dead(msgspec.Struct, frozen=True, gc=False):
 
 _decoder: Final = msgspec.json.Decoder(Envelope)
 _millis = 1000.0
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def millis(at: datetime) -> int:
@@ -154,21 +156,27 @@ def _timed(envelope: Envelope, signal: str, idents: tuple[Ident, ...], value: by
     try:
         received_ms = at_ms if received is None else millis(received)
         untimed = wire.untimed or (own is None and occurred is None)
-        if own is not None:
-            own_ms = millis(own)
-        else:
-            own_ms = received_ms if occurred is None else millis(occurred)
+        own_ms = received_ms if own is None and occurred is None else millis(own or occurred or _EPOCH)
         happened_ms = own_ms if occurred is None else millis(occurred)
     except (OverflowError, ValueError, OSError):
         return Dead("bad_time", "a time out of range")
-    if not (OLDEST_MS <= own_ms < NEWEST_MS and OLDEST_MS <= happened_ms and OLDEST_MS <= received_ms < NEWEST_MS):
+    if not (OLDEST_MS <= own_ms < NEWEST_MS and happened_ms >= OLDEST_MS and OLDEST_MS <= received_ms < NEWEST_MS):
         return Dead("bad_time", f"no event happened at {own_ms} ms")
     try:
         id_ = event_id(envelope.source, envelope.id, own_ms, received_ms, untimed=untimed)
     except UnicodeEncodeError:
         return Dead("not_a_tracking_event", "id or source is no Unicode text")
     return Event(
-        id_, own_ms, min(happened_ms, received_ms), received_ms, signal, idents, wire, value, envelope.id
+        id_,
+        own_ms,
+        min(happened_ms, received_ms),
+        received_ms,
+        signal,
+        idents,
+        wire,
+        value,
+        envelope.id,
+        envelope.source,
     )
 
 

@@ -15,7 +15,7 @@ from services.scoring.core import traits
 from services.scoring.core.actor import WHOLE, verdict_of
 from services.scoring.core.counters import pairs
 from services.scoring.core.emit import CauseIn, EmitIn, Member, unpack
-from services.scoring.core.identity import ANONYMOUS, EMAIL
+from services.scoring.core.identity import EMAIL
 from services.scoring.core.read import DAY_MS, moment
 
 SOURCE = "/scoring"
@@ -27,7 +27,13 @@ def messages(payload: bytes, policy: Policy, view: DirectoryView) -> list[Messag
     told = unpack(payload)
     return [
         message(
-            snapshot(emit, told.versions[emit.lead], [emit.only] if emit.only else told.members.get(emit.lead, []), policy, view)
+            snapshot(
+                emit,
+                told.versions[emit.lead],
+                [emit.only] if emit.only else told.members.get(emit.lead, []),
+                policy,
+                view,
+            )
         )
         for emit in told.emits
     ]
@@ -102,7 +108,7 @@ def person_of(members: list[Member], values: dict[str, Any], policy: Policy) -> 
     facts = traits.person(values)
     title = read_title(facts.get("title"))
     return PersonRef(
-        email=(own or emails or [None])[0],
+        email=next(iter(own or emails), None),
         name=facts.get("name"),
         title=facts.get("title"),
         phone=facts.get("phone"),
@@ -115,7 +121,9 @@ def person_of(members: list[Member], values: dict[str, Any], policy: Policy) -> 
     )
 
 
-def account_of(person: PersonRef, values: dict[str, Any], network: str | None, view: DirectoryView) -> AccountRef | None:
+def account_of(
+    person: PersonRef, values: dict[str, Any], network: str | None, view: DirectoryView
+) -> AccountRef | None:
     """The company of the lead; the network that it came from says it only when nothing else does."""
     found = view.match(email=person.email, traits=traits.company(values))
     if found is not None:
@@ -143,6 +151,3 @@ def _cause(cause: CauseIn) -> Cause:
         reversed=cause.reversed,
         visitor=cause.visitor,
     )
-
-
-__all__ = ["ANONYMOUS", "account_of", "activity", "message", "messages", "person_of", "snapshot"]

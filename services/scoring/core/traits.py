@@ -68,7 +68,11 @@ def learn(
 def _said(said: Mapping[str, Any] | None, account: Mapping[str, Any] | None) -> Iterable[tuple[str, Any]]:
     for prefix, facts in (("", said), (ACCOUNT, account)):
         for name, value in (facts or {}).items():
-            if isinstance(value, Mapping) and prefix == "" and plain(name) in ("company", "organization", "organisation"):
+            if (
+                isinstance(value, Mapping)
+                and prefix == ""
+                and plain(name) in ("company", "organization", "organisation")
+            ):
                 yield from (pair for pair in _said(None, value))
             elif isinstance(value, str):
                 if value.strip():
@@ -95,7 +99,9 @@ def merged(all_traits: Iterable[Traits]) -> dict[str, Any]:
 
 def person(values: Mapping[str, Any]) -> dict[str, str]:
     """name, title, phone, country and language out of the traits' many spellings."""
-    by_plain = {plain(name): value for name, value in sorted(values.items(), reverse=True) if not name.startswith(ACCOUNT)}
+    by_plain = {
+        plain(name): value for name, value in sorted(values.items(), reverse=True) if not name.startswith(ACCOUNT)
+    }
     found: dict[str, str] = {}
     for fact, spellings in PERSON.items():
         for spelling in spellings:

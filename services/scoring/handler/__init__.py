@@ -1,0 +1,1 @@
+"""What scoring does with a batch: `events` of tracking.events, `outcomes` of lead.outcomes."""

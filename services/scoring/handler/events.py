@@ -1,0 +1,429 @@
+"""One batch of `tracking.events`: read ahead and folded in `prepare`, written in one round trip in `apply`.
+
+While batch N commits, N+1 is decoded, looked up and folded. What batch N changed and N+1's look-up could not see yet
+stays in memory (`Cache`) until it is visible. Anything that turns out stale raises `Conflict`: all is dropped and read
+again, so the database alone is the truth.
+"""
+
+import asyncio
+import gc
+from collections import deque
+from collections.abc import Mapping, Sequence
+from hashlib import blake2b
+from typing import Any, Final
+
+import structlog
+
+from schemas.messages import ID_KINDS, LeadScored
+from services.directory.store import DirectoryCache
+from services.eventlog.deadletter import bury
+from services.eventlog.fence import fence_arguments
+from services.eventlog.ports import Batch, DeadRecord, Outbox, Staged
+from services.policy.cache import PolicyCache
+from services.runtime import crash
+from services.runtime.clock import Clock
+from services.runtime.db import Database
+from services.runtime.errors import Conflict
+from services.runtime.settings import Settings
+from services.scoring.core import fold as folding
+from services.scoring.core import material
+from services.scoring.core.companies import Companies
+from services.scoring.core.emit import CauseIn, EmitIn, framed, pack
+from services.scoring.core.fold import DELETED, Fold, Folded
+from services.scoring.core.identity import ANONYMOUS, Ident, Names, generation_key
+from services.scoring.core.link import Lead, Link, Ties
+from services.scoring.core.profile import Profile
+from services.scoring.core.read import DAY_MS, Dead, Event, millis, moment, read
+from services.scoring.core.snapshot import message, messages
+from services.scoring.store import erase, keep, probe, write
+from services.scoring.store.connection import Line
+from services.scoring.store.metrics import Meters
+
+log = structlog.get_logger(__name__)
+
+ROWS_A_TURN: Final = 256  # rows between two turns of the loop: PostgreSQL's answer must not wait for us
+CACHE_MAX: Final = 300_000  # profiles; about 600 B each
+KEPT_BATCHES: Final = 4  # batches whose events a look-up may not see yet
+HOUSEKEEPING_S: Final = 3600.0
+COLLECT_AFTER_S: Final = 1.0  # idle for so long: time to collect garbage
+JUST_NOW_MS: Final = 120_000  # a visitor's acts that a new lead is told with
+LARGEST: Final = 4  # a record may be so many times `event_max_bytes`
+
+APPLIED: Final = crash.step("scoring.applied", "the batch is written, not committed")
+STAGED: Final = crash.step("scoring.staged", "outgoing messages are written, not committed")
+COMMITTED: Final = crash.step("scoring.committed", "the batch is committed, nothing is published")
+
+
+class Cache:
+    """What this process remembers. Replaced as a whole when it may be wrong.
+
+    Attributes:
+        links, leads: Changed by batches in flight; a look-up that began before they committed does not see them.
+        recent: Event ids of the last batches.
+        touched: Batch to the profiles that it used, oldest first: the order of forgetting.
+    """
+
+    def __init__(self) -> None:
+        self.profiles: dict[bytes, Profile] = {}
+        self.links: dict[bytes, Link] = {}
+        self.leads: dict[bytes, Lead] = {}
+        self.recent: deque[frozenset[bytes]] = deque(maxlen=KEPT_BATCHES)
+        self.touched: deque[tuple[int, list[bytes]]] = deque()
+
+    def forget(self, seq: int) -> None:
+        """Drop the longest unused profiles above the limit, never one that a batch in flight holds."""
+        while len(self.profiles) > CACHE_MAX and self.touched and self.touched[0][0] < seq - KEPT_BATCHES:
+            batch, keys = self.touched.popleft()
+            for key in keys:
+                profile = self.profiles.get(key)
+                if profile is not None and profile.used == batch:
+                    del self.profiles[key]
+
+
+class Work:
+    """A batch ready to be written."""
+
+    __slots__ = ("body", "cache", "dead", "deletions", "done", "emits", "input", "seq", "ties")
+
+    def __init__(  # noqa: PLR0917 made in one place
+        self, seq: int, cache: Cache, dead: list[DeadRecord], done: Folded, ties: Ties, emits: list[EmitIn]
+    ) -> None:
+        self.seq = seq
+        self.cache = cache
+        self.dead = dead
+        self.done = done
+        self.ties = ties
+        self.emits = emits
+        self.deletions = done.deletions
+        self.input = pack(emits)
+        self.body: list[Any] = write.body_arguments(done, ties, emits)
+
+
+class ScoringHandler:
+    """The stage's `BatchHandler`.
+
+    Args:
+        outbox: Made with `encode=handler.encode`, or set before the first batch.
+    """
+
+    def __init__(
+        self,
+        *,
+        db: Database,
+        settings: Settings,
+        policies: PolicyCache,
+        directory: DirectoryCache,
+        clock: Clock,
+        meters: Meters,
+    ) -> None:
+        self._db = db
+        self._settings = settings
+        self._policies = policies
+        self._directory = directory
+        self._clock = clock
+        self._meters = meters
+        self._writing = Line(db)
+        self._looking = Line(db)
+        self._names = Names()
+        self._cache = Cache()
+        self._companies = Companies(directory.view)
+        self._seq = 0
+        self._done_seq = 0
+        self._one_at_a_time = asyncio.Lock()
+        self._secret = b""
+        self._suppressed: set[bytes] = set()
+        self._suppressed_known = False
+        self._hashes: dict[bytes, bytes] = {}
+        self._kept_at = float("-inf")
+        self._busy_at = 0.0
+        self._collected = True
+        self._bounds = keep.bounds(millis(clock.now()), settings.dedupe_days)
+        self.outbox: Outbox | None = None
+
+    # -- the doors of a BatchHandler
+
+    async def prepare(self, batch: Batch) -> Work:
+        """Decode, look up, fold, and freeze what is to be written."""
+        async with self._one_at_a_time:
+            cache = self._cache
+            self._seq += 1
+            seq, visible = self._seq, self._done_seq
+            self._busy_at, self._collected = self._clock.monotonic(), False
+            if not self._suppressed_known:
+                await self._read_suppressed()
+            events, dead = await self._decode(batch)
+            found = await self._look_up(cache, events)
+            began = self._clock.monotonic()
+            links, leads = self._identities(cache, found, visible)
+            recent = await self._just_now(events, links)
+            cache.profiles.update(
+                (key, profile) for key, profile in found.profiles.items() if key not in cache.profiles
+            )
+            self._policy_and_companies()
+            ties = Ties(links, leads, seq, self._companies.of_email)
+            done, emits = await self._fold(cache, found.known, events, ties, seq, recent)
+            work = Work(seq, cache, dead, done, ties, emits)
+            cache.touched.append((seq, [*done.profiles, *found.profiles]))
+            self._remember(cache, done, ties, seq)
+            self._meters.fold_seconds.observe(self._clock.monotonic() - began)
+            return work
+
+    async def apply(self, batch: Batch, work: Work) -> None:
+        """Write the batch; see the module's docstring."""
+        if work.cache is not self._cache:
+            raise Conflict("folded on what was dropped meanwhile")
+        outbox = self.outbox
+        if outbox is None:
+            raise TypeError("the handler has no outbox")
+        began = self._clock.monotonic()
+        fence = fence_arguments(batch)
+        staged: Staged | None = None
+        async with self._writing.use() as pg:
+            if work.dead or work.deletions or (work.emits and outbox.direct):
+                staged = await self._in_steps(pg, batch, work, outbox, fence)
+            elif work.emits:
+                row = outbox.next_row(work.input)
+                told = await pg.fetchrow(
+                    write.APPLY,
+                    *write.arguments(fence, (batch.stage, row.lane, row.seq, work.input, row.published), work.body),
+                )
+                payload = framed(work.input, told["heads"], told["members"])
+                staged = Staged(row.lane, row.seq, payload, row.published)
+            else:
+                await pg.fetchrow(write.APPLY, *write.arguments(fence, write.NO_ROW, work.body))
+        crash.reach(COMMITTED)
+        self._done_seq = work.seq
+        self._meters.batch(work.done, work.ties, work.emits, len(work.dead), len(self._cache.profiles))
+        self._meters.commit_seconds.observe(self._clock.monotonic() - began)
+        if work.emits or work.deletions:
+            await outbox.committed(staged)
+
+    async def tick(self, epochs: Mapping[int, int]) -> None:  # noqa: ARG002 no timers of partitions here
+        """Housekeeping once an hour; garbage when idle."""
+        now = self._clock.monotonic()
+        if now - self._kept_at >= HOUSEKEEPING_S:
+            self._kept_at = now
+            await self.keep_partitions()
+            await keep.keep_house(self._db, millis(self._clock.now()), self._settings.dedupe_days)
+        if not self._collected and now - self._busy_at >= COLLECT_AFTER_S:
+            self._collected = True
+            gc.collect()
+
+    def reset(self) -> None:
+        """Drop everything cached or read ahead."""
+        self._cache = Cache()
+        self._suppressed_known = False
+
+    def owned(self, parts: Sequence[int]) -> None:  # noqa: ARG002 versions and shapes guard whatever stays cached
+        """Another set of partitions: begin with an empty cache."""
+        self.reset()
+
+    def suppressed_changed(self, _payload: str) -> None:
+        """Somebody asked to be forgotten: read the list again before the next batch."""
+        self._suppressed_known = False
+
+    async def keep_partitions(self) -> None:
+        """Partitions for the events of now; call before the first batch."""
+        now_ms = millis(self._clock.now())
+        await keep.keep_partitions(self._db, now_ms, self._settings.dedupe_days)
+        self._bounds = keep.bounds(now_ms, self._settings.dedupe_days)
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._writing.close()
+        await self._looking.close()
+
+    def encode(self, payload: bytes) -> Any:
+        """The messages of an outbox row, under the policy and directory of now."""
+        return messages(payload, self._policies.active, self._directory.view)
+
+    # -- prepare
+
+    async def _decode(self, batch: Batch) -> tuple[list[Event], list[DeadRecord]]:
+        events: list[Event] = []
+        dead: list[DeadRecord] = []
+        names, largest = self._names, LARGEST * self._settings.event_max_bytes
+        for number, record in enumerate(batch.records, 1):
+            event = read(record.value, record.at_ms, names, largest)
+            if type(event) is Event:
+                events.append(event)
+            elif isinstance(event, Dead):
+                dead.append(
+                    DeadRecord(
+                        part=record.part, offset=record.offset, reason=event.reason, detail=event.detail, key=record.key,
+                        value=record.value,
+                    )
+                )  # fmt: skip
+            if number % ROWS_A_TURN == 0:
+                await asyncio.sleep(0)
+        return events, dead
+
+    async def _look_up(self, cache: Cache, events: list[Event]) -> probe.Found:
+        first_ms, last_ms = self._bounds
+        ids: list[bytes] = []
+        side: list[bytes] = []
+        keys: set[bytes] = set()
+        idents: set[bytes] = set()
+        for event in events:
+            (ids if first_ms <= event.own_ms < last_ms else side).append(event.id)
+            for ident in event.idents:
+                idents.add(ident.key)
+            key = event.idents[0].key
+            if key not in cache.profiles:
+                keys.add(key)
+        found = await probe.probe(self._looking, ids, side, keys, idents)
+        more = _generations(events, {**found.links, **cache.links})
+        if more:
+            await probe.probe_more(self._looking, found, more - cache.profiles.keys(), more)
+        return found
+
+    @staticmethod
+    def _identities(cache: Cache, found: probe.Found, visible: int) -> tuple[dict[bytes, Link], dict[bytes, Lead]]:
+        """Links and leads as looked up, with what batches that the look-up cannot have seen have changed."""
+        cache.leads = {key: lead for key, lead in cache.leads.items() if lead.seq > visible}
+        leads = {**found.leads, **cache.leads}
+        # A link whose lead we do not see has been moved by somebody else: what the database says is newer.
+        cache.links = {key: link for key, link in cache.links.items() if link.seq > visible and link.lead in leads}
+        return {**found.links, **cache.links}, leads
+
+    async def _just_now(self, events: list[Event], links: Mapping[bytes, Link]) -> dict[bytes, list[CauseIn]]:
+        """What visitors that are about to become known did in the last two minutes."""
+        keys: set[bytes] = set()
+        since = 0
+        for event in events:
+            last = event.idents[-1]
+            if len(event.idents) > 1 and last.kind == ANONYMOUS and last.key not in links:
+                keys.add(last.key)
+                since = max(since, event.received_ms - JUST_NOW_MS)
+        return await probe.recent(self._looking, keys, since, self._names) if keys else {}
+
+    def _policy_and_companies(self) -> None:
+        view = self._directory.view
+        if view is not self._companies.view:
+            self._companies = Companies(view)
+
+    async def _fold(  # noqa: PLR0917 what a batch is made of
+        self,
+        cache: Cache,
+        known: set[bytes],
+        events: list[Event],
+        ties: Ties,
+        seq: int,
+        recent: Mapping[bytes, list[CauseIn]],
+    ) -> tuple[Folded, list[EmitIn]]:
+        policy = self._policies.active
+        for event in events:
+            if event.signal == DELETED:
+                self._suppressed.update(self._hash(ident) for ident in event.idents if ident.strong)
+        fold = Fold(
+            policy=policy,
+            settings=folding.Settings(self._settings.dedupe_days * DAY_MS, *self._bounds),
+            profiles=cache.profiles,
+            ties=ties,
+            seq=seq,
+            seen=_any_of([known, *cache.recent]),
+            suppressed=self._is_suppressed if self._suppressed else None,
+            named_by_ip=self._companies.named_by_ip,
+            is_named=self._companies.is_named,
+            account_of_traits=self._companies.of_traits,
+        )
+        for start in range(0, len(events), ROWS_A_TURN):
+            fold.take(events[start : start + ROWS_A_TURN])
+            await asyncio.sleep(0)
+        emits = material.told(fold.done, ties, policy, recent)
+        material.settle(emits, fold.done, ties)
+        return fold.done, emits
+
+    @staticmethod
+    def _remember(cache: Cache, done: Folded, ties: Ties, seq: int) -> None:
+        cache.links.update((key, link) for key, link in ties.links.items() if link.seq == seq)
+        cache.leads.update((key, lead) for key, lead in ties.leads.items() if lead.seq == seq)
+        cache.recent.append(frozenset(done.rows) | frozenset(done.side))
+        cache.forget(seq)
+
+    # -- apply, when one call is not enough
+
+    async def _in_steps(self, pg: Any, batch: Batch, work: Work, outbox: Outbox, fence: Any) -> Staged | None:
+        """The same writes in an open transaction: dead letters, erasures, or a log that lies in this database."""
+        async with pg.transaction():
+            told = await pg.fetchrow(write.APPLY, *write.arguments(fence, write.NO_ROW, work.body))
+            crash.reach(APPLIED)
+            if work.dead:
+                await bury(pg, batch.stage, batch.topic, work.dead)
+            outgoing = []
+            gone: set[str] = set()
+            for event in work.deletions:
+                for scored in await self._erase(pg, event):
+                    gone.add(scored.lead_id)
+                    outgoing.append(message(scored))
+            if told is not None:
+                payload = framed(work.input, told["heads"], told["members"])
+                outgoing += [one for one in self.encode(payload) if one.key.decode() not in gone]
+            staged = await outbox.stage(pg, outgoing) if outgoing else None
+            crash.reach(STAGED)
+        return staged
+
+    # -- those who asked to be forgotten
+
+    async def _erase(self, pg: Any, event: Event) -> list[LeadScored]:
+        keys = [ident.key for ident in event.idents]
+        gone = await erase.erase(pg, keys)
+        names = {(ident.kind, ident.value) for ident in event.idents} | set(gone.members)
+        hashes = [self._hash_of(kind, value) for kind, value in names if kind != ANONYMOUS]
+        await erase.finish(pg, event.envelope_id, hashes, 0, len(gone.keys))
+        # Whatever batches in flight hold of the person is stale now; their writes will not find it and begin anew.
+        for key in gone.keys:
+            self._cache.profiles.pop(key, None)
+        self._suppressed.update(hashes)
+        self._meters.erased.inc(len(gone.leads))
+        policy = self._policies.active.version
+        return [
+            LeadScored(
+                kind="erased",
+                lead_id=lead.hex(),
+                version=version,
+                as_of=moment(event.received_ms),
+                policy_version=policy,
+            )
+            for lead, version in gone.leads
+        ]
+
+    async def _read_suppressed(self) -> None:
+        self._suppressed_known = True
+        self._secret, hashes = await probe.suppressed(self._looking)
+        self._suppressed = set(hashes)
+        self._hashes.clear()
+
+    def _is_suppressed(self, ident: Ident) -> bool:
+        return ident.strong and self._hash(ident) in self._suppressed
+
+    def _hash(self, ident: Ident) -> bytes:
+        found = self._hashes.get(ident.key)
+        if found is None:
+            if len(self._hashes) > CACHE_MAX:
+                self._hashes.clear()
+            found = self._hashes[ident.key] = self._hash_of(ident.kind, ident.value)
+        return found
+
+    def _hash_of(self, kind: int, value: str) -> bytes:
+        return blake2b(f"{ID_KINDS[kind]}|{value}".encode(), digest_size=16, key=self._secret).digest()
+
+
+def _generations(events: list[Event], links: Mapping[bytes, Link]) -> set[bytes]:
+    keys: set[bytes] = set()
+    for event in events:
+        last = event.idents[-1]
+        if last.kind == ANONYMOUS:
+            link = links.get(last.key)
+            if link is not None and link.turns:
+                keys.update(generation_key(last.value, number) for number in range(1, len(link.turns) + 1))
+    return keys
+
+
+def _any_of(sets: list[Any]) -> Any:
+    full = [one for one in sets if one]
+    if not full:
+        return lambda _id: False
+    if len(full) == 1:
+        return full[0].__contains__
+    return frozenset().union(*full).__contains__

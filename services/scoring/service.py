@@ -1,0 +1,115 @@
+"""The stage `scoring`, put together: log → handler → counters, links, leads → log.
+
+Reads: the topics `tracking.events` and `lead.outcomes`. Writes: the topic `lead.scored`. Owns: the PostgreSQL schema
+`scoring`.
+"""
+
+from collections.abc import Callable
+from typing import Any, Final
+
+from fastapi import APIRouter
+from starlette.routing import BaseRoute
+
+from schemas.topics import LEAD_OUTCOMES, TRACKING_EVENTS, StageName
+from services.directory.store import DirectoryCache
+from services.eventlog.consume import Consumer
+from services.eventlog.lease import Leases
+from services.eventlog.ports import Log
+from services.policy.cache import PolicyCache
+from services.runtime.access import Access
+from services.runtime.clock import Clock
+from services.runtime.db import Database, Listener
+from services.runtime.health import Loops
+from services.runtime.settings import Settings
+from services.scoring.api import people_router
+from services.scoring.handler.events import ScoringHandler
+from services.scoring.handler.outcomes import OutcomesHandler
+from services.scoring.store.erase import CHANNEL
+from services.scoring.store.metrics import Meters
+from services.scoring.store.people import PeopleStore
+
+STAGE: Final[StageName] = "scoring"
+LANE: Final = "batch"
+
+
+class ScoringService:
+    """Stage 2.
+
+    Args:
+        listener: Not started yet: we register our channel on it; whoever made it starts and stops it.
+        policies, directory: Started by whoever made them, before us.
+        access: Unused here, the API finds it in the app.
+        on_fatal: Called when a reading loop has ended by a bug or on purpose: end the process.
+    """
+
+    name: StageName = STAGE
+
+    def __init__(
+        self,
+        *,
+        settings: Settings,
+        db: Database,
+        listener: Listener,
+        log: Log,
+        policies: PolicyCache,
+        directory: DirectoryCache,
+        clock: Clock,
+        loops: Loops,
+        access: Access | None = None,
+        on_fatal: Callable[[Exception], None] | None = None,
+    ) -> None:
+        del access
+        self.people = PeopleStore(db)
+        self._policies = policies
+        self._writer = log.writer()
+        self._clock = clock
+        self._consuming = False
+        self.handler = ScoringHandler(
+            db=db, settings=settings, policies=policies, directory=directory, clock=clock, meters=Meters()
+        )
+        self.outbox = self.handler.outbox = log.outbox(STAGE, LANE, self.handler.encode)
+        listener.on(CHANNEL, self.handler.suppressed_changed)
+
+        def consumer(topic: str, handler: Any, **more: Any) -> Consumer[Any]:
+            leases = Leases(db, STAGE, topic, log.partitions(topic), log.owner, clock, settings)
+            return Consumer(
+                log, topic, STAGE, handler, db, leases, settings, loops, on_fatal=on_fatal, clock=clock, **more
+            )
+
+        self.consumer = consumer(TRACKING_EVENTS.name, self.handler, outbox=self.outbox)
+        self.outcomes = consumer(LEAD_OUTCOMES.name, OutcomesHandler(db))
+
+    def routes(self) -> list[BaseRoute]:
+        """No plain routes."""
+        return []
+
+    def routers(self) -> list[APIRouter]:
+        """The API of people."""
+        return [people_router(self.people, self._writer, self._clock)]
+
+    async def start(self, *, consume: bool = True) -> None:
+        """Make the partitions of the events, then begin to read.
+
+        Args:
+            consume: False in a process that only shows APIs.
+        """
+        if not consume:
+            return
+        await self.handler.keep_partitions()
+        self._consuming = True
+        await self.consumer.start()
+        await self.outcomes.start()
+
+    async def stop(self, deadline_s: float) -> None:
+        """Finish the batch under way and give back the partitions."""
+        if self._consuming:
+            self._consuming = False
+            await self.consumer.stop(deadline_s)
+            await self.outcomes.stop(deadline_s)
+        await self.handler.close()
+
+    async def ready(self) -> str | None:
+        """None when events are scored, else what is missing."""
+        if not self._consuming:
+            return None
+        return self._policies.ready or self.consumer.ready() or self.outcomes.ready()

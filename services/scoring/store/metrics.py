@@ -1,0 +1,60 @@
+"""What scoring counts about itself."""
+
+from typing import Final
+
+from prometheus_client import Counter, Gauge, Histogram
+
+from services.runtime.telemetry import REGISTRY
+from services.scoring.core.emit import EmitIn
+from services.scoring.core.fold import Folded
+from services.scoring.core.link import Ties
+
+_SECONDS: Final = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5)
+
+EVENTS = Counter("lead_router_scored_events_total", "New events, by signal", ["signal"], registry=REGISTRY)
+PASSED = Counter(
+    "lead_router_scoring_passed_total",
+    "Events that changed nothing: duplicate, too_old, suppressed, machine",
+    ["why"],
+    registry=REGISTRY,
+)
+MESSAGES = Counter("lead_router_lead_scored_total", "Messages to the router, by kind", ["kind"], registry=REGISTRY)
+MERGES = Counter("lead_router_lead_merges_total", "Leads that were merged into another", registry=REGISTRY)
+REFUSED = Counter(
+    "lead_router_links_refused_total", "Identifiers that were not joined, by reason", ["reason"], registry=REGISTRY
+)
+REVERSALS = Counter("lead_router_reversals_total", "Events that were judged anew later", registry=REGISTRY)
+ERASED = Counter("lead_router_leads_erased_total", "Leads forgotten on request", registry=REGISTRY)
+DEAD = Counter("lead_router_scoring_dead_total", "Records that can never be scored", registry=REGISTRY)
+CACHED = Gauge("lead_router_scoring_cached_profiles", "Profiles in memory", registry=REGISTRY)
+FOLD = Histogram("lead_router_scoring_fold_seconds", "Folding a batch", buckets=_SECONDS, registry=REGISTRY)
+COMMIT = Histogram("lead_router_scoring_commit_seconds", "Writing a batch", buckets=_SECONDS, registry=REGISTRY)
+
+
+class Meters:
+    """Moves the metrics of a batch after its commit."""
+
+    fold_seconds = FOLD
+    commit_seconds = COMMIT
+    erased = ERASED
+
+    def batch(self, done: Folded, ties: Ties, emits: list[EmitIn], dead: int, cached: int) -> None:
+        """One committed batch."""
+        for signal, number in done.signals.items():
+            EVENTS.labels(signal).inc(number)
+        for why, number in (
+            ("duplicate", done.duplicates),
+            ("too_old", done.too_old),
+            ("suppressed", done.suppressed),
+            ("machine", done.machines),
+        ):
+            if number:
+                PASSED.labels(why).inc(number)
+        for emit in emits:
+            MESSAGES.labels(emit.kind).inc()
+        for reason, number in ties.changes.refused.items():
+            REFUSED.labels(reason).inc(number)
+        MERGES.inc(len(ties.changes.merged))
+        REVERSALS.inc(len(done.reversals))
+        DEAD.inc(dead)
+        CACHED.set(cached)

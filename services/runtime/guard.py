@@ -106,9 +106,10 @@ class Guard:
             if method == "OPTIONS" and methods and not self._answers(scope):
                 await sender.answer_options(methods)
                 return
-            if method == "HEAD" and "GET" in methods and not self._answers(scope):
-                scope["method"] = "GET"
-                sender.headless = True
+            if method == "HEAD":
+                sender.headless = True  # also where the route answers by itself: a stream would never end
+                if "GET" in methods and not self._answers(scope):
+                    scope = {**scope, "method": "GET"}  # the server keeps its own scope: it sends no body to a HEAD
         limit = self._body_limits.get(scope["path"], self._body_max_bytes)
         if length > limit:
             sender.closing = True

@@ -209,9 +209,9 @@ async def _validation_error(_request: Request, error: Exception) -> Response:
 
 async def _database_error(request: Request, error: Exception) -> Response:
     """Errors of the database that say something about the request; anything else is a bug, and stays one."""
-    cause: BaseException | None = error.orig if isinstance(error, sqlalchemy.exc.DBAPIError) else error
-    if cause is not None and cause.__cause__ is not None:
-        cause = cause.__cause__  # SQLAlchemy's driver wraps asyncpg's own error
+    cause: BaseException | None = error
+    if isinstance(error, sqlalchemy.exc.DBAPIError):
+        cause = error.orig.__cause__ if error.orig is not None else None  # asyncpg's own error, below SQLAlchemy's
     match cause:
         # asyncpg's own DataError (a value that does not fit its parameter) is an InterfaceError and a ValueError.
         case asyncpg.DataError() | ValueError():

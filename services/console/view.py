@@ -6,6 +6,7 @@ from typing import Final
 import msgspec
 
 from services.notify.core.notice import ALERTS, Notice, ShownWhat
+from services.notify.core.words import path_of
 
 KINDS: Final[dict[str, str]] = {
     "handover": "yours to answer",
@@ -133,20 +134,11 @@ def card(notice: Notice, now: datetime) -> Card:
 def _did(one: ShownWhat, now: datetime, *, several: bool) -> Did:
     return Did(
         words=DID.get(one.signal, one.signal.replace(".", " ").replace("_", " ")),
-        where=_path(one.url or ""),
+        where=path_of(one.url or ""),
         who=(one.who or "") if several else "",
         at=one.at.isoformat(timespec="seconds"),
         ago=ago(one.at, now),
     )
-
-
-def _path(url: str) -> str:
-    """The address without scheme and site: what a person reads of it."""
-    rest = url.partition("://")[2]
-    if not rest:
-        return url
-    host, slash, path = rest.partition("/")
-    return f"/{path}" if slash and path else host
 
 
 def _tone(notice: Notice) -> str:

@@ -15,7 +15,7 @@ const READ = {
     return [waiting.length ? "bad" : "good", `${waiting.length}`, `${more}not replayed`];
   },
   slo(body) {
-    const found = (body.items ?? []).filter((i) => i.window === "hour" && i.measure === "received_to_notice");
+    const found = (body.items ?? []).filter((i) => i.window === "hour" && i.measure === "received_to_notice" && i.kind !== "you_missed");
     if (!found.length) return ["wait", "–", "no notices in the last hour"];
     const all = found.reduce((sum, i) => sum + i.count, 0);
     const worst = Math.max(...found.map((i) => i.p99_ms));

@@ -208,7 +208,7 @@ def _tell(one: Desk, message_id: str, routed: LeadRouted, now: datetime, window_
             what=what,
             happened=open_one.happened + added,
             why=routed.why or why_of(kind, lead, account, what),
-            say=ShownSay(subject=routed.say.subject, body=routed.say.body) if routed.say else open_one.say,
+            say=ShownSay(subject=routed.say.subject, body=routed.say.body) if routed.say else say_of(lead, account),
             assignment=_assignment(routed) or open_one.assignment,
             updated_at=now,
             fresh_until=max(fresh) if fresh and kind in ALERTS else None,

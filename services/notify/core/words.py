@@ -38,7 +38,16 @@ def why_of(kind: str, lead: ShownLead, account: ShownAccount | None, what: list[
         return sentence + "."
     last = what[-1]
     did = DID.get(last.signal, last.signal)
-    return f"{sentence}: {did} {last.url}." if last.url else f"{sentence}: {did}."
+    return f"{sentence}: {did} {path_of(last.url)}." if last.url else f"{sentence}: {did}."
+
+
+def path_of(url: str) -> str:
+    """What a person reads of an address: the path, or the site when there is none."""
+    rest = url.partition("://")[2]
+    if not rest:
+        return url
+    host, _, path = rest.partition("/")
+    return f"/{path}" if path else host
 
 
 def say_of(lead: ShownLead, account: ShownAccount | None) -> ShownSay:

@@ -122,7 +122,8 @@ def test_two_people_of_one_account_join_and_the_latest_is_shown():
     [joined] = office.take(alert(SOMEBODY, what=[viewed("e9")]))
     assert joined.leads == [VERA.id, SOMEBODY.id]
     assert joined.lead.email is None
-    assert joined.why.startswith("Somebody from Nordwind Industries Oyj is on the site now")
+    assert joined.why == "Somebody from Nordwind Industries Oyj is on the site now: looked at /pricing."
+    assert "Vera" not in joined.say.body
     assert [w.who for w in joined.what] == ["Vera Virta", "Somebody from Nordwind Industries Oyj"]
 
 

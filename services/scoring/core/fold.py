@@ -139,6 +139,9 @@ class Fold:
         rows, side, seen, profiles = done.rows, done.side, self._seen, self._profiles
         first_ms, last_ms = self._settings.first_ms, self._settings.last_ms
         for event in events:
+            if event.signal == DELETED:
+                done.deletions.append(event)
+                continue
             id_ = event.id
             if id_ in rows or id_ in side or seen(id_):
                 done.duplicates += 1
@@ -148,9 +151,6 @@ class Fold:
                 done.suppressed += 1
                 continue
             wire = event.wire
-            if event.signal == DELETED:
-                done.deletions.append(event)
-                continue
             trusted = wire.trust == "secret"
             key, lead = ties.place(idents, event.at_ms, trusted=trusted)
             if lead is None and wire.ip is not None and idents[0].kind == ANONYMOUS:

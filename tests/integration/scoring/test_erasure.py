@@ -1,0 +1,74 @@
+"""Being forgotten: everything of a person goes, and does not come back."""
+
+from services.scoring.store.probe import bodies
+from tests.integration.scoring.conftest import event
+from tests.support.offline import key_of
+
+WHO = {"email": "gone@kivi.example", "user": "u-gone"}
+TABLES = ("profile", "link", "lead", "event", "event_side", "link_history")
+
+
+async def everything(rig):
+    found = b""
+    for table in TABLES:
+        found += str(await rig.rows(f"SELECT * FROM scoring.{table}")).encode()
+    for row in await rig.rows("SELECT body FROM scoring.segment"):
+        found += b"".join(bytes(raw) for raw in bodies(row["body"]))
+    return found
+
+
+async def test_a_person_is_forgotten_with_all_identifiers_and_bodies(rig):
+    await rig.feed(event("person.identified", {**WHO, "anonymous": "c-gone"}, traits={"name": "Secret Person"}))
+    await rig.feed(
+        event("page.viewed", {"anonymous": "c-gone"}, path="/secret"),
+        event("page.viewed", {"email": "stays@kivi.example"}, path="/stays"),
+        event("webinar.attended", {"user": "u-gone"}, ago=200 * 86400),
+    )
+    before = await rig.scored()
+    await rig.feed(event("page.viewed", {"user": "u-gone"}), event("person.deleted", {"email": WHO["email"]}, id="job-1"))
+    told = await rig.scored()
+    assert [(one.kind, one.lead_id) for one in told if one.kind == "erased"] == [("erased", key_of("email", WHO["email"]))]
+    assert told[-1].version > max(one.version for one in before if one.lead_id == told[-1].lead_id)
+    left = await everything(rig)
+    for secret in (b"gone", b"Secret", b"/secret", key_of("email", WHO["email"]).encode()):
+        assert secret not in left
+    assert b"stays@kivi.example" in left
+    assert b"/stays" in left
+    (job,) = await rig.rows("SELECT id, done_at, profiles FROM scoring.erasure")
+    assert (job["id"], job["profiles"]) == ("job-1", 3)
+    assert job["done_at"] is not None
+
+
+async def test_later_events_of_the_address_are_dropped_by_every_process(rig):
+    await rig.feed(event("person.identified", WHO))
+    other = rig.make()
+    await rig.feed(event("page.viewed", {"user": "u-gone"}), part=1, handler=other)
+    await rig.feed(event("person.deleted", {"email": WHO["email"]}))
+    await rig.scored()
+    other.suppressed_changed("")
+    await rig.feed(event("page.viewed", {"email": WHO["email"]}), event("page.viewed", {"email": "stays@kivi.example"}))
+    await rig.feed(event("page.viewed", {"user": "u-gone"}), part=1, handler=other)
+    assert [one.person.email for one in await rig.scored()] == ["stays@kivi.example"]
+    assert b"gone" not in await everything(rig)
+
+
+async def test_a_second_request_tells_nothing_more(rig):
+    await rig.feed(event("person.identified", WHO))
+    await rig.feed(event("person.deleted", {"email": WHO["email"]}))
+    await rig.scored()
+    await rig.feed(event("person.deleted", {"email": WHO["email"]}), event("person.deleted", {"email": "never@kivi.example"}))
+    assert await rig.scored() == []
+
+
+async def test_a_batch_prepared_before_the_erasure_does_not_bring_the_person_back(rig):
+    await rig.feed(event("person.identified", WHO))
+    one = rig.batch(event("person.deleted", {"email": WHO["email"]}))
+    two = rig.batch(event("page.viewed", {"user": "u-gone"}), event("page.viewed", {"email": WHO["email"]}))
+    works = [await rig.handler.prepare(one), await rig.handler.prepare(two)]
+    await rig.handler.apply(one, works[0])
+    try:
+        await rig.handler.apply(two, works[1])
+    except Exception:
+        rig.handler.reset()
+        await rig.run(two)
+    assert b"gone" not in await everything(rig)

@@ -64,7 +64,17 @@ def cause(name: str, signal: str = "page.viewed", at: datetime = NOW, **more: An
 class Person:
     """Makes the messages that scoring would send of one person."""
 
-    def __init__(self, email: str | None, *, view: DirectoryView | None = None, grade: str | None = "A", role: str | None = "decision_maker", function: str | None = "marketing", level: str | None = "head", domain: str | None = None) -> None:
+    def __init__(
+        self,
+        email: str | None,
+        *,
+        view: DirectoryView | None = None,
+        grade: str | None = "A",
+        role: str | None = "decision_maker",
+        function: str | None = "marketing",
+        level: str | None = "head",
+        domain: str | None = None,
+    ) -> None:
         view = view or example_view()
         self.email = email
         where = domain or (email.split("@")[1] if email else None)
@@ -72,10 +82,25 @@ class Person:
         self.account: AccountRef | None = reference(account, "email") if account else None
         self.id = hex_of("lead", email or domain)
         self.grade = grade
-        self.person = PersonRef(email=email, name=(email or "").split("@")[0].title() or None, function=function, level=level, role=role, title="Head of Marketing")
+        self.person = PersonRef(
+            email=email,
+            name=(email or "").split("@")[0].title() or None,
+            function=function,
+            level=level,
+            role=role,
+            title="Head of Marketing",
+        )
         self.version = 0
 
-    def says(self, score: float = 0.0, *causes: Cause, at: datetime = NOW, windows: dict[str, float] | None = None, kind: str = "changed", **more: Any) -> LeadScored:
+    def says(
+        self,
+        score: float = 0.0,
+        *causes: Cause,
+        at: datetime = NOW,
+        windows: dict[str, float] | None = None,
+        kind: str = "changed",
+        **more: Any,
+    ) -> LeadScored:
         self.version += 1
         day = at.date().toordinal() - datetime(1970, 1, 1).toordinal()
         values: dict[str, Any] = {
@@ -145,7 +170,13 @@ class Room:
                 part = 0
             else:
                 key = message.lead_id.encode()
-                event = CloudEvent(id=f"{message.lead_id}.{message.version}", source="/scoring", type="leadrouter.lead.scored.v1", time=message.as_of, data=message)
+                event = CloudEvent(
+                    id=f"{message.lead_id}.{message.version}",
+                    source="/scoring",
+                    type="leadrouter.lead.scored.v1",
+                    time=message.as_of,
+                    data=message,
+                )
                 value, part = encode(event), self.part_of(message.lead_id)
             first.setdefault(part, self.next[part])
             records.append(Record(part, self.next[part], key, value, 0))
@@ -178,7 +209,10 @@ class Room:
 
     async def _values(self, topic: str) -> list[bytes]:
         async with self.db.raw() as pg:
-            return [row["value"] for row in await pg.fetch("SELECT value FROM log.record WHERE topic = $1 ORDER BY at, part, off", topic)]
+            return [
+                row["value"]
+                for row in await pg.fetch("SELECT value FROM log.record WHERE topic = $1 ORDER BY at, part, off", topic)
+            ]
 
     async def fetch(self, query: str, *values: Any) -> list[dict[str, Any]]:
         async with self.db.raw() as pg:

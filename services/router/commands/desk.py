@@ -43,12 +43,12 @@ class Desk:
         self, pg: Connection, policy: Policy, view: DirectoryView, *, part_of: Callable[[str], int], wall: datetime
     ) -> None:
         self.leads: dict[str, Lead] = {}
+        self.wall = wall
         self.writer = Writer(policy, view, wall)
         self._pg = pg
         self._policy = policy
         self._view = view
         self._part_of = part_of
-        self._wall = wall
         self._assigner = Assigner(pg, view)
         self._cases: list[Case] = []
         self._dirty: set[str] = set()
@@ -153,7 +153,7 @@ class Desk:
             effects += self._settle(case)
         await self._write(erased)
         crash.reach(WRITTEN)
-        return messages(effects, self._wall)
+        return messages(effects, self.wall)
 
     # -- giving away
 
@@ -250,7 +250,7 @@ class Desk:
         )
         lead.held = case.offered = held
         self._offers.append(Offer(lead_id=lead.id, held=held, segment=verdict.segment, stage=verdict.stage))
-        self.start_clock(lead, held, case.now)
+        self.start_clock(lead, held, max(case.now, self.wall))  # a late decision is not the rep's fault
 
     def start_clock(self, lead: Lead, held: Held, since: datetime) -> None:
         """Set the SLA timers of an offer."""
@@ -285,7 +285,7 @@ class Desk:
             pick=case.pick,
         )
         causes = [cause.event_id for cause in case.causes]
-        self._decided.append(Decided(record=record, causes=causes, timing=case.timing, routed_at=self._wall))
+        self._decided.append(Decided(record=record, causes=causes, timing=case.timing, routed_at=self.wall))
 
     def _alerts(self, case: Case) -> list[Effect]:
         """Alerts, unless the rep gets the lead itself at this moment: the handover tells it all.
@@ -304,7 +304,7 @@ class Desk:
     # -- writing
 
     async def _write(self, erased: Collection[str]) -> None:
-        await self._assigner.save(self._wall)
+        await self._assigner.save(self.wall)
         await save_leads(self._pg, [self.leads[lead_id] for lead_id in sorted(self._dirty)])
         await save_assignments(self._pg, self._changes, self._offers)
         await save_decisions(self._pg, self._decided)

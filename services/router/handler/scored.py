@@ -125,7 +125,7 @@ class RouterHandler:
         await self._outbox.committed(staged)
 
     async def tick(self, epochs: Mapping[int, int]) -> None:
-        """Timers that have come due, in transactions of at most `TIMERS_MAX`."""
+        """Timers that have come due, in transactions of at most `TIMERS_MAX`; one of each lead in a transaction."""
         if not epochs:
             return
         for _ in range(TICK_ROUNDS):
@@ -135,8 +135,6 @@ class RouterHandler:
             if not timers:
                 return
             await self._run_timers(epochs, sorted({timer.lead_id for timer in timers}))
-            if len(timers) < TIMERS_MAX:
-                return
 
     async def _run_timers(self, epochs: Mapping[int, int], lead_ids: Sequence[str]) -> None:
         began = self._clock.monotonic()

@@ -53,7 +53,7 @@ class TimerRun:
                 key = f"snooze.{int(timer.due_at.timestamp())}"
                 self._desk.say(self._desk.writer.due(lead, held, [held.rep], reason, key))
                 if held.state == "offered":
-                    self._desk.start_clock(lead, held, timer.due_at)
+                    self._desk.start_clock(lead, held, max(timer.due_at, self._desk.wall))
             case "cooldown":
                 lead.cooldown_until = lead.cooldown_reason = None
                 self._desk.touch(lead)

@@ -24,14 +24,26 @@ async def test_midmarket_lead_waits_for_the_agreement_and_then_goes_to_an_sdr(ro
     person = Person("maria@fjordsoft.example")
     await room.send(person.says(24, cause("w", "webinar.attended")))
     before = await lead(room, person)
-    assert (before["route"], before["segment"], before["stage"], before["track"]) == ("nurture", "midmarket", "identified", "newsletter")
+    assert (before["route"], before["segment"], before["stage"], before["track"]) == (
+        "nurture",
+        "midmarket",
+        "identified",
+        "newsletter",
+    )
     [first], _ = await room.leads.decisions(ADMIN, person.id, 10, None)
     assert {"segment", "below_handover_stage", "engagement_below"} <= {r["code"] for r in first["reasons"]}
     assert any("16 points short of 40" in r["text"] for r in first["counterfactual"])
 
-    await room.send(person.says(47, cause("p", "page.viewed", path="/pricing", url="https://a.example/pricing"), windows=READY))
+    await room.send(
+        person.says(47, cause("p", "page.viewed", path="/pricing", url="https://a.example/pricing"), windows=READY)
+    )
     after = await lead(room, person)
-    assert (after["route"], after["stage"], after["assignee"], after["pool"]) == ("sdr", "qualified", "chloe", "sdr-midmarket")
+    assert (after["route"], after["stage"], after["assignee"], after["pool"]) == (
+        "sdr",
+        "qualified",
+        "chloe",
+        "sdr-midmarket",
+    )
     assert after["engagement"]["score"] == 47.0
     handover = (await room.routed("decided"))[-1]
     assert handover.assignment is not None
@@ -56,7 +68,9 @@ async def test_four_accounts_are_shared_by_weight_and_a_colleague_goes_to_the_sa
 
 async def test_one_batch_with_all_of_them_gives_the_same(room: Room) -> None:
     people = [Person(f"maria@{d}.example") for d in ("fjordsoft", "kivi", "tundra", "vesi")]
-    await room.send(*[p.says(60, cause(f"{i}", "webinar.attended", NOW + timedelta(seconds=i))) for i, p in enumerate(people)])
+    await room.send(
+        *[p.says(60, cause(f"{i}", "webinar.attended", NOW + timedelta(seconds=i))) for i, p in enumerate(people)]
+    )
     got = [(await lead(room, person))["assignee"] for person in people]
     assert got == ["chloe", "daavid", "emil", "chloe"]
 
@@ -109,7 +123,9 @@ async def test_the_wrong_person_stays_in_nurture_whatever_they_do(room: Room) ->
     teacher = Person("teacher@lyseo.example", grade="D", role=None, function="education", level="staff")
     idle = Person("idle@gmail.com", grade="D", role="student", function="student", level="student")
     await room.send(
-        student.says(120, cause("s"), windows=READY | {"pricing_visits": 6.0}), teacher.says(120, cause("t")), idle.says(0, cause("i", "person.identified"))
+        student.says(120, cause("s"), windows=READY | {"pricing_visits": 6.0}),
+        teacher.says(120, cause("t")),
+        idle.says(0, cause("i", "person.identified")),
     )
     for person in (student, teacher, idle):
         assert (await lead(room, person))["route"] == "nurture"
@@ -126,11 +142,19 @@ async def test_everything_again_changes_nothing(room: Room) -> None:
     ]
     for message in messages:
         await room.send(message)
-    before = (await room.ids(), await room.fetch("SELECT * FROM router.lead ORDER BY id"), await room.fetch("SELECT * FROM router.pool_state"))
+    before = (
+        await room.ids(),
+        await room.fetch("SELECT * FROM router.lead ORDER BY id"),
+        await room.fetch("SELECT * FROM router.pool_state"),
+    )
     await room.send(*messages)
     for message in messages:
         await room.send(message)
-    after = (await room.ids(), await room.fetch("SELECT * FROM router.lead ORDER BY id"), await room.fetch("SELECT * FROM router.pool_state"))
+    after = (
+        await room.ids(),
+        await room.fetch("SELECT * FROM router.lead ORDER BY id"),
+        await room.fetch("SELECT * FROM router.pool_state"),
+    )
     assert after == before
 
 
@@ -146,13 +170,17 @@ async def test_machines_and_opens_never_alert(room: Room) -> None:
     vp = Person("anni@nordwind.example")
     await room.send(vp.says(0, cause("a", "person.identified")))
     scan = [cause(f"s{i}", "email.clicked", actor="machine", human=0.02) for i in range(9)]
-    await room.send(vp.says(0.1, *scan, cause("open", "email.opened"), cause("maybe", "email.clicked", actor="unknown", human=0.3)))
+    await room.send(
+        vp.says(0.1, *scan, cause("open", "email.opened"), cause("maybe", "email.clicked", actor="unknown", human=0.3))
+    )
     assert await room.routed("alert") == []
 
 
 async def test_a_reversal_recalls_an_untouched_offer_and_returns_the_credit(room: Room) -> None:
     person = await make_qualified(room, "maria@fjordsoft.example")
-    await room.send(person.says(20, cause("maria@fjordsoft.example webinar", "webinar.attended", reversed=True), kind="reversed"))
+    await room.send(
+        person.says(20, cause("maria@fjordsoft.example webinar", "webinar.attended", reversed=True), kind="reversed")
+    )
     now = await lead(room, person)
     assert (now["route"], now["assignee"], now["stage"]) == ("nurture", None, "identified")
     [recalled] = await room.routed("recalled")
@@ -161,7 +189,9 @@ async def test_a_reversal_recalls_an_untouched_offer_and_returns_the_credit(room
     assert recalled.assignment.state == "recalled"
     [state] = await room.fetch("SELECT state->'credits'->>'chloe' AS chloe FROM router.pool_state")
     assert state["chloe"] == "0"
-    assert (await room.fetch("SELECT count(*) AS n FROM router.timer WHERE kind IN ('remind', 'escalate', 'reassign')"))[0]["n"] == 0
+    assert (
+        await room.fetch("SELECT count(*) AS n FROM router.timer WHERE kind IN ('remind', 'escalate', 'reassign')")
+    )[0]["n"] == 0
 
 
 async def test_a_dead_message_is_buried_and_its_neighbours_go_on(room: Room) -> None:

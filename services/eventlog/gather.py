@@ -6,14 +6,15 @@ Under load the rounds grow by themselves, when idle a call leaves at once: no ti
 import asyncio
 import contextlib
 from collections import deque
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Final
 
 from schemas.codec import Message
 from services.runtime.errors import Unavailable
 
 Item = tuple[Message, int]  # a message and its partition
-Send = Callable[[list[Item]], Awaitable[None]]
+# Returns what failed: index of an item to its error; None or nothing there when all are durable.
+Send = Callable[[list[Item]], Awaitable[Mapping[int, Exception] | None]]
 
 # One round: few enough bytes to be acknowledged well within the time limit.
 ROUND_ITEMS: Final = 8_000
@@ -31,7 +32,8 @@ class Gather:
     """Gathers `put` calls into rounds of `send`.
 
     Args:
-        send: Writes one round, durably, or raises; then every call of the round gets the error.
+        send: Writes one round, durably. When it raises, every call of the round gets the error; what it returns goes
+            to the calls that the items belong to.
     """
 
     def __init__(self, send: Send) -> None:
@@ -69,24 +71,27 @@ class Gather:
     async def _run(self) -> None:
         while self._waiting:
             items: list[Item] = []
-            calls: list[asyncio.Future[None]] = []
+            calls: list[tuple[range, asyncio.Future[None]]] = []
             total = 0
             while self._waiting and len(items) < ROUND_ITEMS and total < ROUND_BYTES:
                 more, size, done = self._waiting.popleft()
+                calls.append((range(len(items), len(items) + len(more)), done))
                 items.extend(more)
-                calls.append(done)
                 total += size
             self._items -= len(items)
             try:
-                await self._send(items)
+                failed = await self._send(items) or {}
             except asyncio.CancelledError:
-                self._fail(calls, Unavailable("the log is closing", code="log_busy"))
+                self._fail([done for _, done in calls], Unavailable("the log is closing", code="log_busy"))
                 raise
             except Exception as error:  # noqa: BLE001 not swallowed: every caller of the round gets it
-                self._fail(calls, error)
+                self._fail([done for _, done in calls], error)
             else:
-                for done in calls:
-                    if not done.done():
+                for places, done in calls:
+                    wrong = [failed[place] for place in places if place in failed] if failed else []
+                    if wrong:
+                        self._fail([done], wrong[0])
+                    elif not done.done():
                         done.set_result(None)
 
     @staticmethod

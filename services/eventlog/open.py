@@ -3,8 +3,10 @@
 from collections.abc import Sequence
 
 from schemas.topics import FLOW, Topic
+from services.eventlog.kafka import KafkaLog
 from services.eventlog.lease import process_owner
-from services.eventlog.ports import Log
+from services.eventlog.outbox import RowOutbox
+from services.eventlog.ports import Encode, Log, LogWriter, Outbox
 from services.eventlog.postgres import PostgresLog
 from services.runtime.db import Database, Listener
 from services.runtime.settings import Settings
@@ -20,4 +22,11 @@ def open_log(
         owner: Name of this process; by default one that no other has.
         topics: Which topics there are; tests may use others.
     """
-    return PostgresLog(settings, db, listener, owner or process_owner(), topics)
+    me = owner or process_owner()
+    if not settings.kafka:
+        return PostgresLog(settings, db, listener, me, topics)
+
+    def outbox(writer: LogWriter, stage: str, lane: str, encode: Encode | None) -> Outbox:
+        return RowOutbox(db, writer, settings, me, stage, lane, encode)
+
+    return KafkaLog(settings, me, outbox, topics)

@@ -4,6 +4,8 @@ import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from sqlalchemy.engine import make_url
+
 from schemas.codec import Message
 from schemas.topics import Topic
 from services.eventlog.consume import Consumer
@@ -15,13 +17,13 @@ from services.runtime.clock import SystemClock
 from services.runtime.db import Database, Listener
 from services.runtime.settings import Settings
 
-IN = Topic(name="test.in", key="k", writer="ingest", reader="scoring", holds="tests", retention_days=7)
-OUT = Topic(name="test.out", key="k", writer="scoring", reader="router", holds="tests", retention_days=7)
-TOPICS = (IN, OUT)
 
-LEDGER = (
-    "CREATE TABLE IF NOT EXISTS ledger (part int, off bigint, value bytea, who text, at timestamptz DEFAULT clock_timestamp())"
-)
+def topic(name: str) -> Topic:
+    """A topic for tests."""
+    return Topic(name=name, key="k", writer="ingest", reader="scoring", holds="tests", retention_days=7)
+
+
+LEDGER = "CREATE TABLE IF NOT EXISTS ledger (part int, off bigint, value bytea, who text, at timestamptz DEFAULT clock_timestamp())"
 
 
 def quick(**changes: Any) -> Settings:
@@ -38,13 +40,17 @@ def quick(**changes: Any) -> Settings:
 
 
 class Kit:
-    """One process's worth of log: database, listener, log."""
+    """One process's worth of log: database, listener, log. Kits of one database have the same two topics."""
 
     def __init__(self, url: str, settings: Settings, owner: str | None = None) -> None:
         self.settings = settings
-        self.db = Database(url, pool_size=6)
+        self.db = Database(url, pool_size=8)
         self.listener = Listener(self.db)
-        self.log: Log = open_log(settings, self.db, self.listener, owner=owner, topics=TOPICS)
+        mark = make_url(url).database  # brokers are shared by tests, databases are not
+        self.source, self.sink = f"{mark}.in", f"{mark}.out"
+        self.log: Log = open_log(
+            settings, self.db, self.listener, owner=owner, topics=(topic(self.source), topic(self.sink))
+        )
 
     async def open(self) -> "Kit":
         await self.listener.start()
@@ -56,10 +62,31 @@ class Kit:
         await self.listener.stop()
         await self.db.close()
 
-    def leases(self, topic: str = IN.name) -> Leases:
+    async def twin(self) -> "Kit":
+        """Another process beside this one."""
+        return await Kit(self.db.dsn, self.settings).open()
+
+    def leases(self) -> Leases:
         return Leases(
-            self.db, "scoring", topic, self.log.partitions(topic), self.log.owner, SystemClock(), self.settings
+            self.db, "scoring", self.source, self.settings.partitions, self.log.owner, SystemClock(), self.settings
         )
+
+    def numbered(self, count: int, first: int = 0) -> list[Message]:
+        """Messages that carry their own number, spread over keys."""
+        return [Message(topic=self.source, key=b"k%d" % (n % 17), value=b"%d" % n) for n in range(first, first + count)]
+
+    async def fill(self, count: int, first: int = 0) -> None:
+        """Publish `numbered` messages."""
+        await self.log.writer().publish(self.numbered(count, first))
+
+    async def count(self) -> int:
+        """Rows in the ledger."""
+        async with self.db.raw() as pg:
+            return int(await pg.fetchval("SELECT count(*) FROM ledger"))
+
+    async def has(self, count: int) -> bool:
+        """Whether the ledger has so many rows."""
+        return await self.count() == count
 
 
 class Beats:
@@ -78,8 +105,9 @@ class Beats:
 class Ledger:
     """A handler that writes each record into `ledger` and, if it has an outbox, sends it on to `test.out`."""
 
-    def __init__(self, db: Database, who: str = "a", outbox: Outbox | None = None) -> None:
-        self.db = db
+    def __init__(self, kit: Kit, who: str = "a", outbox: Outbox | None = None) -> None:
+        self.db = kit.db
+        self.sink = kit.sink
         self.who = who
         self.outbox = outbox
         self.resets = 0
@@ -116,10 +144,7 @@ class Ledger:
                 if self.outbox is not None:
                     staged = await self.outbox.stage(
                         pg,
-                        [
-                            Message(topic=OUT.name, key=record.key or b"", value=record.value)
-                            for record in batch.records
-                        ],
+                        [Message(topic=self.sink, key=record.key, value=record.value) for record in batch.records],
                     )
         finally:
             self.busy -= 1
@@ -140,15 +165,19 @@ class Ledger:
 
 
 def consumer(kit: Kit, handler: Ledger, **more: Any) -> Consumer[Sequence[int]]:
-    """A consumer of `test.in` for `handler`."""
+    """A consumer of the kit's source for `handler`."""
     return Consumer(
-        kit.log, IN.name, "scoring", handler, kit.db, kit.leases(), kit.settings, Beats(), outbox=handler.outbox, **more
+        kit.log,
+        kit.source,
+        "scoring",
+        handler,
+        kit.db,
+        kit.leases(),
+        kit.settings,
+        Beats(),
+        outbox=handler.outbox,
+        **more,
     )
-
-
-def numbered(count: int, first: int = 0, topic: str = IN.name) -> list[Message]:
-    """Messages that carry their own number, spread over keys."""
-    return [Message(topic=topic, key=b"k%d" % (n % 17), value=b"%d" % n) for n in range(first, first + count)]
 
 
 async def until(condition: Callable[[], Any], seconds: float = 10.0) -> None:
@@ -162,12 +191,6 @@ async def until(condition: Callable[[], Any], seconds: float = 10.0) -> None:
             return
         assert asyncio.get_running_loop().time() < end, f"not true within {seconds} s"
         await asyncio.sleep(0.02)
-
-
-async def ledger_count(db: Database) -> int:
-    """Rows in the ledger."""
-    async with db.raw() as pg:
-        return await pg.fetchval("SELECT count(*) FROM ledger")
 
 
 async def read_all(log: Log, topic: str, count: int, seconds: float = 15.0) -> list[Any]:

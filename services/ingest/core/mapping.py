@@ -5,6 +5,7 @@ Reads nothing and writes nothing: every platform's parser ends in a `Seen`, and 
 
 from collections.abc import Mapping
 from datetime import datetime
+from functools import lru_cache
 from hashlib import blake2b
 from typing import Any, Final
 
@@ -28,7 +29,7 @@ _encoder = msgspec.json.Encoder(order="sorted")
 _any = msgspec.json.Decoder()
 
 
-class Seen(msgspec.Struct, kw_only=True):
+class Seen(msgspec.Struct, kw_only=True, gc=False):
     """One thing as a source said it: fields found, nothing judged. Wrong types may stand anywhere that says `Any`.
 
     Attributes:
@@ -125,16 +126,19 @@ def to_event(seen: Seen, facts: Facts, speller: Speller) -> CloudEvent[Tracking]
 def _ids(seen: Seen, found: Mapping[str, Any]) -> list[Identifier]:
     emails = seen.emails
     email = found.get("email")
-    if email is not None and not (_about_others(seen.name) and (seen.user or seen.anonymous or emails)):
+    if email is not None and not (isinstance(seen.name, str) and _about_others(seen.name[:NAME_MAX]) and _named(seen)):
         emails = (*emails, email)
     crm = seen.crm if seen.crm is not None else found.get("crm")
     return identifiers(emails=emails, crm=crm, user=seen.user, anonymous=seen.anonymous, previous=seen.previous)
 
 
-def _about_others(name: object) -> bool:
-    if not isinstance(name, str):
-        return False
-    folded = name[:NAME_MAX].casefold()
+def _named(seen: Seen) -> bool:
+    return bool(seen.user or seen.anonymous or any(seen.emails))
+
+
+@lru_cache(maxsize=4096)
+def _about_others(name: str) -> bool:
+    folded = name.casefold()
     return any(word in folded for word in _ABOUT_OTHERS)
 
 

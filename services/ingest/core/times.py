@@ -3,6 +3,7 @@
 import re
 from datetime import UTC, datetime, timedelta, timezone
 from email.utils import parsedate_to_datetime
+from functools import lru_cache
 from typing import Final
 
 import msgspec
@@ -113,7 +114,7 @@ def _utc(at: datetime) -> datetime:
 
 
 def _absurd(at: datetime, received_at: datetime) -> bool:
-    return at < OLDEST or at - received_at > AHEAD_MAX
+    return at < OLDEST or (at > received_at and at - received_at > AHEAD_MAX)
 
 
 def event_time(value: object, sent_at: object, received_at: datetime) -> EventTime:
@@ -142,13 +143,23 @@ def event_time(value: object, sent_at: object, received_at: datetime) -> EventTi
         if corrected is own or _absurd(corrected, received_at):
             raise BadItem("absurd_time", f"{own.isoformat()} cannot be the time of an event received now")
         return EventTime(received_at, min(corrected, received_at), untimed=True)
-    if corrected < OLDEST:
+    if corrected is not own and corrected < OLDEST:
         corrected = own  # a sentAt from the future would push a good time into nowhere
     return EventTime(own, min(corrected, received_at), untimed=False)
 
 
 def _lenient(value: object) -> datetime | None:
     """The time, or None: a bad `sentAt` costs the correction, never the event."""
+    return _batch_time(value) if isinstance(value, str) else _try(value)
+
+
+@lru_cache(maxsize=256)
+def _batch_time(value: str) -> datetime | None:
+    """As `_try`, remembered: every event of a batch has the same `sentAt`."""
+    return _try(value)
+
+
+def _try(value: object) -> datetime | None:
     try:
         return parse_time(value)
     except BadItem:

@@ -53,7 +53,7 @@ class Context(msgspec.Struct, gc=False):
     externalIds: Any = None  # noqa: N815 Segment's name
 
 
-class Item(msgspec.Struct):
+class Item(msgspec.Struct, gc=False):
     """One call of a client. Anything may stand anywhere; objects that we keep stay raw."""
 
     type: Any = None

@@ -1,0 +1,108 @@
+"""A live ingest on a real port, over the log in a real PostgreSQL."""
+
+import json
+import secrets
+from collections.abc import AsyncIterator
+from typing import Any
+
+import httpx
+import pytest
+
+from schemas.codec import CloudEvent, tracking_decoder
+from schemas.messages import Tracking
+from schemas.topics import TRACKING_EVENTS
+from services.eventlog import deadletter
+from services.eventlog.deadletter import DeadLetter
+from services.eventlog.open import open_log
+from services.eventlog.ports import Log
+from services.ingest.service import IngestService
+from services.ingest.store import NewSource
+from services.runtime.access import Access
+from services.runtime.clock import SystemClock
+from services.runtime.db import Database, Listener
+from services.runtime.health import Loops
+from services.runtime.http import Server, make_app
+from services.runtime.secretbox import SecretBox
+from services.runtime.settings import Settings
+
+
+class Ingest:
+    """What a test holds of the live stage."""
+
+    def __init__(self, settings: Settings, db: Database, log: Log | None = None) -> None:
+        self.settings = settings
+        self.db = db
+        self.clock = SystemClock()
+        self.listener = Listener(db)
+        self.log = log or open_log(settings, db, self.listener)
+        self.loops = Loops(self.clock)
+        self.access = Access(db, self.clock, self.listener)
+        self.box = SecretBox(secrets.token_bytes(32))
+        self.service = IngestService(
+            settings=settings,
+            db=db,
+            listener=self.listener,
+            log=self.log,
+            policies=None,
+            access=self.access,
+            clock=self.clock,
+            loops=self.loops,
+            box=self.box,
+        )
+        app = make_app(self.service.routes(), self.service.routers(), self.access)
+        self.server = Server(app, "127.0.0.1", 0)
+        self.http = httpx.AsyncClient(timeout=30)
+
+    async def start(self) -> None:
+        await self.log.ensure_topics()
+        await self.listener.start()
+        await self.service.start()
+        await self.server.start()
+        self.http.base_url = self.url
+        self.source = await self.service.create_source("web shop", "segment", "the-write-key")
+        self.admin = await self.access.create("admin", None, "test")
+
+    async def stop(self) -> None:
+        await self.http.aclose()
+        await self.server.stop(2)
+        await self.service.stop(2)
+        await self.listener.stop()
+        await self.log.close()
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.server.port}"
+
+    async def post(self, path: str, body: Any, key: str | None = "the-write-key", **more: Any) -> httpx.Response:
+        content = body if isinstance(body, bytes) else json.dumps(body).encode()
+        auth = (key, "") if key else None
+        return await self.http.post(path, content=content, auth=auth, **more)
+
+    async def events(self) -> list[CloudEvent[Tracking]]:
+        """Everything in the topic."""
+        reader = self.log.reader(TRACKING_EVENTS.name, "test")
+        parts = range(self.log.partitions(TRACKING_EVENTS.name))
+        await reader.assign(dict.fromkeys(parts, 0))
+        found = []
+        while records := await reader.poll(2000, 0.05):
+            found += [tracking_decoder.decode(record.value or b"") for record in records]
+        await reader.close()
+        return found
+
+    async def dead(self) -> list[DeadLetter]:
+        return await deadletter.list_letters(self.db, stage="ingest", limit=200)
+
+    async def api(self, method: str, path: str, **more: Any) -> httpx.Response:
+        return await self.http.request(method, path, headers={"authorization": f"Bearer {self.admin}"}, **more)
+
+    async def create(self, name: str, platform: str, **more: Any) -> NewSource:
+        return await self.service.create_source(name, platform, **more)
+
+
+@pytest.fixture
+async def ingest(database: Database) -> AsyncIterator[Ingest]:
+    """A live ingest with one source whose key is `the-write-key`."""
+    made = Ingest(Settings(_env_file=None), database)
+    await made.start()
+    yield made
+    await made.stop()

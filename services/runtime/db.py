@@ -35,6 +35,8 @@ REFUSED = (
     asyncpg.InvalidCatalogNameError,
     asyncpg.InvalidPasswordError,
     asyncpg.InvalidAuthorizationSpecificationError,
+    asyncpg.exceptions.ClientConfigurationError,
+    ValueError,  # a part of the URL that asyncpg cannot read
 )
 CONNECT_TIMEOUT_S = 10.0
 # A process frozen inside a transaction holds the lease row's lock: the server frees it after this long.
@@ -102,16 +104,10 @@ class Database:
             return await asyncpg.connect(
                 self.dsn, timeout=CONNECT_TIMEOUT_S, server_settings={**self._server_settings, **settings}
             )
-        except (
-            asyncpg.InvalidCatalogNameError,
-            asyncpg.InvalidPasswordError,
-            asyncpg.InvalidAuthorizationSpecificationError,
-        ) as error:
-            msg = f"PostgreSQL at {self.shown} refuses us: {error}"
-            raise Misconfigured(msg) from error
+        except REFUSED as error:
+            raise self._refused(error) from error
         except AWAY as error:
-            msg = f"PostgreSQL at {self.shown} does not answer: {error or type(error).__name__}"
-            raise Unavailable(msg, code="database_away") from error
+            raise self._away(error) from error
 
     async def pool(self) -> asyncpg.Pool:
         """The asyncpg pool, opened at first use."""

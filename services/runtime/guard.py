@@ -5,6 +5,7 @@ route does not answer them itself, and an honest 500 for what nobody caught.
 """
 
 import asyncio
+import contextlib
 import re
 import secrets
 from collections.abc import Callable, Mapping
@@ -23,6 +24,10 @@ log = structlog.get_logger(__name__)
 BODY_MAX_BYTES: Final = 1_048_576
 # The slowest honest client: 1 MiB at 256 kbit/s takes 33 s.
 BODY_TIMEOUT_S: Final = 40.0
+# Who is still sending does not read an answer, and a closed connection would lose it: the rest of a body that is too
+# large is thrown away first, at most so much and so long.
+DRAIN_MAX_BYTES: Final = 67_108_864
+DRAIN_S: Final = 10.0
 METHODS: Final = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{8,64}\Z")
 
@@ -111,12 +116,14 @@ class Guard:
                 if "GET" in methods and not self._answers(scope):
                     scope = {**scope, "method": "GET"}  # the server keeps its own scope: it sends no body to a HEAD
         limit = self._body_limits.get(scope["path"], self._body_max_bytes)
+        receiver = _Receiver(receive, limit, self._body_timeout_s)
+        sender.rest = receiver
         if length > limit:
             sender.closing = True
             await sender.answer(413, "too_large", _too_large(limit))
             return
         try:
-            await self._app(scope, _Receiver(receive, limit, self._body_timeout_s), sender)
+            await self._app(scope, receiver, sender)
         except ClientDisconnect:
             return
         except BodyTooLarge as error:
@@ -183,16 +190,26 @@ class _Receiver:
             raise BodyTooSlow(msg) from error
         if message["type"] == "http.request":
             self._left -= len(message.get("body", b""))
+            self._whole = not message.get("more_body", False)
             if self._left < 0:
                 raise BodyTooLarge(_too_large(self._limit))
-            self._whole = not message.get("more_body", False)
         return message
+
+    async def drain(self) -> None:
+        """Read what is left of the body and forget it."""
+        left = DRAIN_MAX_BYTES
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(DRAIN_S):
+                while not self._whole and left > 0:
+                    message = await self._receive()
+                    left -= len(message.get("body", b""))
+                    self._whole = not message.get("more_body", False)
 
 
 class _Sender:
     """Adds our headers; sends no body to a HEAD."""
 
-    __slots__ = ("_ended", "_request_id", "_send", "closing", "headless", "started")
+    __slots__ = ("_ended", "_request_id", "_send", "closing", "headless", "rest", "started")
 
     def __init__(self, send: Send, request_id: bytes) -> None:
         self._send = send
@@ -201,10 +218,13 @@ class _Sender:
         self.started = False
         self.headless = False
         self.closing = False
+        self.rest: _Receiver | None = None
 
     async def __call__(self, message: Message) -> None:
         if message["type"] == "http.response.start":
             self.started = True
+            if message["status"] == 413 and self.rest is not None:
+                await self.rest.drain()
             headers = list(message.get("headers", ()))
             there = {name.lower() for name, _ in headers}
             headers += [pair for pair in HEADERS if pair[0] not in there]

@@ -160,12 +160,20 @@ class Client:
 
     @contextlib.asynccontextmanager
     async def _stream(self, path: str, headers: dict[str, str]) -> AsyncIterator[Stream]:
+        try:
+            async with self._open_stream(path, headers) as stream:
+                yield stream
+        except httpx.HTTPError as error:
+            raise self._away(error) from error
+
+    @contextlib.asynccontextmanager
+    async def _open_stream(self, path: str, headers: dict[str, str]) -> AsyncIterator[Stream]:
         async with self._http.stream(
             "GET", path, headers=headers, timeout=httpx.Timeout(TIMEOUT_S, read=None)
         ) as response:
             if response.status_code != 200:
                 await response.aread()
-                msg = f"GET {path.split('?')[0]} answered {response.status_code}: {response.text[:200]}"
+                msg = f"GET {path.split('?', maxsplit=1)[0]} answered {response.status_code}: {response.text[:200]}"
                 raise Unavailable(msg)
             stream = Stream(self, response)
             try:
@@ -177,8 +185,10 @@ class Client:
         try:
             return await self._http.request(method, path, **more)
         except httpx.HTTPError as error:
-            msg = f"{self.access['url']} does not answer ({type(error).__name__}): is the service running?"
-            raise Unavailable(msg) from error
+            raise self._away(error) from error
+
+    def _away(self, error: httpx.HTTPError) -> Unavailable:
+        return Unavailable(f"{self.access['url']} does not answer ({type(error).__name__}): is the service running?")
 
     def _bearer(self, who: str) -> dict[str, str]:
         token = self.access.get(who) or self.access["reps"].get(who)

@@ -31,7 +31,9 @@ async def play(data_dir: Path, console: Console, only: list[str] | None = None) 
         console.print(f"Playing {len(stories)} stories against [bold]{client.access['url']}[/bold]\n")
         for number, (name, comes_in, tell) in enumerate(stories, 1):
             seen: list[Seen] = []
-            with Progress(SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn(), console=console, transient=True) as progress:
+            with Progress(
+                SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn(), console=console, transient=True
+            ) as progress:
                 task = progress.add_task(f"{number}/{len(stories)} {name}: {comes_in}")
                 try:
                     async for promise in tell():
@@ -50,7 +52,9 @@ async def play(data_dir: Path, console: Console, only: list[str] | None = None) 
 
 
 def _table(name: str, comes_in: str, seen: list[Seen]) -> Table:
-    table = Table(title=f"[bold]{name}[/bold]: {comes_in}", title_justify="left", show_header=False, box=None, pad_edge=False)
+    table = Table(
+        title=f"[bold]{name}[/bold]: {comes_in}", title_justify="left", show_header=False, box=None, pad_edge=False
+    )
     table.add_column(width=3)
     table.add_column(ratio=1)
     table.add_column(ratio=1, style="dim")

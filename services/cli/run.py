@@ -1,25 +1,28 @@
 """Composes the stages into a running process: settings → database → rooms → stages → HTTP → stop.
 
-The order matters and is the same everywhere: whatever is started later is stopped earlier. Nothing is built at import.
+The order matters and is the same everywhere: what is started later is stopped earlier. Nothing is built at import.
 """
 
 import asyncio
 import contextlib
-import os
 import signal
-import socket
-from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass, field
-from typing import Any, Protocol
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from typing import Any, Final, Literal, Protocol
 
 import structlog
-from fastapi import APIRouter, FastAPI
+from fastapi import APIRouter
+from rich.console import Console
 from starlette.routing import BaseRoute
 
 from schemas.topics import STAGES, StageName
-from services.console.routes import console_routes
+from services.cli.first_start import First, first_start
+from services.cli.screen import show_ready
+from services.console.pages import console_routes
 from services.directory.api import directory_router
-from services.directory.store import DirectoryCache, DirectoryStore
+from services.directory.rows import DirectoryStore
+from services.directory.store import DirectoryCache
 from services.eventlog.api import log_router
 from services.eventlog.open import open_log
 from services.eventlog.ports import Log
@@ -27,30 +30,294 @@ from services.ingest.service import IngestService
 from services.migrations.run import migrate
 from services.notify.service import NotifyService
 from services.policy.api import policy_router
-from services.policy.store import PolicyCache, PolicyStore
+from services.policy.cache import PolicyCache
+from services.policy.store import PolicyStore
 from services.router.service import RouterService
 from services.runtime import crash
 from services.runtime.access import Access
 from services.runtime.access_api import access_router
 from services.runtime.clock import SystemClock
-from services.runtime.db import Database, Listener
-from services.runtime.embedded import EmbeddedPostgres
+from services.runtime.db import Database, Listener, retrying
+from services.runtime.embedded import EmbeddedPostgres, running_url
 from services.runtime.errors import Misconfigured
-from services.runtime.health import Loops
+from services.runtime.health import Loops, Watchdog, health_routes
 from services.runtime.http import Server, make_app
+from services.runtime.secretbox import open_secret_box
 from services.runtime.settings import Settings
 from services.scoring.service import ScoringService
 
 log = structlog.get_logger(__name__)
 
+EXIT_SOFTWARE: Final = 70  # sysexits.h: an internal fault, start me again
+EXIT_MISCONFIGURED: Final = 78  # sysexits.h EX_CONFIG: starting again will not help
+# A database or broker that is still starting (compose, a rebooting machine) gets this long at our own start.
+PATIENCE_S: Final = 60.0
+Mode = Literal["up", "api", "ingest", "scoring", "router", "notify"]
+
 
 class Service(Protocol):
     """A stage as the composition sees it."""
 
-    name: str
+    @property
+    def name(self) -> str:
+        """Its name in the flow."""
+        ...
 
-    def routes(self) -> Sequence[BaseRoute]: ...
-    def routers(self) -> Sequence[APIRouter]: ...
-    async def start(self, *, consume: bool = True) -> None: ...
-    async def stop(self, deadline_s: float) -> None: ...
-    async def ready(self) -> str | None: ...
+    def routes(self) -> Sequence[BaseRoute]:
+        """Its plain routes: the hot ones."""
+        ...
+
+    def routers(self) -> Sequence[APIRouter]:
+        """Its other APIs."""
+        ...
+
+    async def start(self, *, consume: bool = True) -> None:
+        """Begin; without `consume` only the HTTP doors work."""
+        ...
+
+    async def stop(self, deadline_s: float) -> None:
+        """Finish what is under way."""
+        ...
+
+    async def ready(self) -> str | None:
+        """None when it takes events, else what is missing."""
+        ...
+
+
+@dataclass(frozen=True)
+class Rooms:
+    """What several stages need."""
+
+    settings: Settings
+    db: Database
+    listener: Listener
+    log: Log
+    policies: PolicyCache
+    policy_store: PolicyStore
+    directory: DirectoryCache
+    directory_store: DirectoryStore
+    access: Access
+    clock: SystemClock
+    loops: Loops
+
+
+def consumes(mode: Mode) -> tuple[StageName, ...]:
+    """Which stages a process of this mode works for."""
+    if mode == "up":
+        return STAGES
+    return () if mode == "api" else (mode,)
+
+
+def shows(mode: Mode) -> tuple[StageName, ...]:
+    """Whose HTTP doors a process of this mode opens: `api` opens all of them and consumes nothing."""
+    return STAGES if mode in ("up", "api") else (mode,)
+
+
+@contextlib.asynccontextmanager
+async def database(settings: Settings, *, beside: bool = False) -> AsyncIterator[Database]:
+    """The database of the settings: PostgreSQL elsewhere, or the embedded one, started and stopped here.
+
+    Args:
+        beside: Use the embedded one of a lead-router that already runs on this data folder, if there is one.
+    """
+    async with AsyncExitStack() as stack:
+        if settings.database_url is not None:
+            url = settings.database_url.get_secret_value()
+        elif beside and (running := running_url(settings.data_dir)):
+            url = running
+        else:
+            if settings.environment == "production":
+                msg = "LEAD_ROUTER_ENVIRONMENT=production needs LEAD_ROUTER_DATABASE_URL: the embedded PostgreSQL is for local use"
+                raise Misconfigured(msg)
+            embedded = EmbeddedPostgres(settings.data_dir, bin_dir=settings.pg_bin)
+            url = await embedded.start()
+            stack.push_async_callback(embedded.stop)
+        db = Database(url, pool_size=settings.pool_size, statement_timeout_s=settings.statement_timeout_s)
+        stack.push_async_callback(db.close)
+
+        async def answers() -> None:
+            await (await db.connect()).close()
+
+        await retrying(answers, seconds=PATIENCE_S if settings.environment == "production" else 5.0)
+        yield db
+
+
+@contextlib.asynccontextmanager
+async def rooms(settings: Settings, db: Database) -> AsyncIterator[Rooms]:
+    """Everything below the stages, open and started."""
+    clock = SystemClock()
+    async with AsyncExitStack() as stack:
+        listener = Listener(db)
+        policies = PolicyCache(db, listener, clock)
+        directory = DirectoryCache(db, listener)
+        access = Access(db, clock, listener)
+        opened = open_log(settings, db, listener)
+        stack.push_async_callback(opened.close)
+        await retrying(opened.ensure_topics, seconds=PATIENCE_S if settings.environment == "production" else 20.0)
+        await policies.start()
+        stack.push_async_callback(policies.stop)
+        await directory.start()
+        stack.push_async_callback(directory.stop)
+        yield Rooms(
+            settings=settings,
+            db=db,
+            listener=listener,
+            log=opened,
+            policies=policies,
+            policy_store=PolicyStore(db),
+            directory=directory,
+            directory_store=DirectoryStore(db),
+            access=access,
+            clock=clock,
+            loops=Loops(clock, settings.watchdog_s),
+        )
+
+
+def stages(have: Rooms, which: Sequence[StageName], on_fatal: Callable[[Exception], None]) -> list[Service]:
+    """The stages asked for, built but not started. The last in the flow is started first, so that nothing waits."""
+    ingest = IngestService(
+        settings=have.settings,
+        db=have.db,
+        listener=have.listener,
+        log=have.log,
+        policies=have.policies,
+        access=have.access,
+        clock=have.clock,
+        loops=have.loops,
+        box=open_secret_box(have.settings),
+    )
+    common: dict[str, Any] = {
+        "settings": have.settings,
+        "db": have.db,
+        "listener": have.listener,
+        "log": have.log,
+        "clock": have.clock,
+        "loops": have.loops,
+        "on_fatal": on_fatal,
+    }
+    rules: dict[str, Any] = {"policies": have.policies, "directory": have.directory, "access": have.access}
+    built: dict[StageName, Service] = {
+        "notify": NotifyService(**common, publishable_key=ingest.publishable_key),
+        "router": RouterService(**common, **rules),
+        "scoring": ScoringService(**common, **rules),
+        "ingest": ingest,
+    }
+    return [service for name, service in built.items() if name in which]
+
+
+class Ending:
+    """Why and when this process ends: a signal, or a stage that must not go on."""
+
+    def __init__(self) -> None:
+        self.stop = asyncio.Event()
+        self.code = 0
+
+    def fatal(self, error: Exception) -> None:
+        """A stage has met a bug or a wrong position: nothing more is committed; the supervisor starts us again."""
+        log.error("a stage has ended: stopping the process", error=str(error), kind=type(error).__name__)
+        self.code = EXIT_MISCONFIGURED if isinstance(error, Misconfigured) else EXIT_SOFTWARE
+        self.stop.set()
+
+
+async def run(settings: Settings, mode: Mode) -> int:
+    """Run until SIGTERM or SIGINT; 0 after a clean stop.
+
+    Raises:
+        Misconfigured: A setting is wrong; the message says which and how to mend it.
+    """
+    crash.arm(settings.crash_at)
+    ending = Ending()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, ending.stop.set)
+    async with database(settings) as db, AsyncExitStack() as stack:
+        if mode == "up" or settings.environment == "local":
+            await migrate(db)
+        have = await stack.enter_async_context(rooms(settings, db))
+        await _work(have, mode, ending, stack)
+    log.info("stopped", mode=mode)
+    return ending.code
+
+
+async def _work(have: Rooms, mode: Mode, ending: Ending, stack: AsyncExitStack) -> None:
+    settings = have.settings
+    working = consumes(mode)
+    built = stages(have, shows(mode), ending.fatal)
+    app = make_app(
+        routes=[*health_routes(have.loops), *(r for s in built for r in s.routes()), *_pages(have, built)],
+        routers=[*(r for s in built for r in s.routers()), *_room_routers(have)],
+        access=have.access,
+        body_max_bytes=settings.body_max_bytes,
+        public_url=settings.public_url,
+    )
+    server = Server(app, settings.host, settings.port, trusted_proxies=settings.trusted_proxies)
+    url = f"http://{_reachable(settings.host)}:{settings.port}"
+    # The port first: a taken port must stop us before anything is consumed.
+    await server.start()
+    stack.push_async_callback(server.stop, settings.shutdown_s / 2)
+    # Channels are registered by now: every room and stage has been built.
+    await have.listener.start()
+    stack.push_async_callback(have.listener.stop)
+    first = First(access=None, seeded=False)
+    if mode == "up":
+        first = await first_start(
+            settings, db=have.db, access=have.access, policies=have.policy_store, directory=have.directory, url=url
+        )
+        await have.policies.refresh()
+    for service in built:
+        have.loops.check(service.name, service.ready)
+        await service.start(consume=service.name in working)
+        stack.push_async_callback(service.stop, settings.shutdown_s)
+    have.loops.check("log", have.log.healthy)
+    watchdog = Watchdog(have.loops, have.clock)
+    await watchdog.start()
+    stack.push_async_callback(watchdog.stop)
+    await _until_ready(have.loops, ending.stop)
+    if not ending.stop.is_set():
+        _say_ready(settings, mode, url, first)
+    await ending.stop.wait()
+    log.info("stopping", mode=mode)
+
+
+def _room_routers(have: Rooms) -> list[APIRouter]:
+    return [
+        access_router(have.access),
+        log_router(have.db, have.log),
+        policy_router(have.policies, have.policy_store),
+        directory_router(have.directory, have.directory_store),
+    ]
+
+
+def _pages(have: Rooms, built: Sequence[Service]) -> Sequence[BaseRoute]:
+    notify = next((s for s in built if isinstance(s, NotifyService)), None)
+    # The console is pages over the other rooms' APIs: only a process that has them all shows it.
+    return console_routes(have.access, notify.inbox, have.clock) if notify and len(built) == len(STAGES) else ()
+
+
+def _reachable(host: str) -> str:
+    return "127.0.0.1" if host in ("0.0.0.0", "::", "") else host  # noqa: S104 compared, not bound
+
+
+async def _until_ready(loops: Loops, stop: asyncio.Event) -> None:
+    """Wait until every stage takes events; say once a while what is still missing."""
+    waited = 0
+    while not stop.is_set() and (missing := await loops.unready()):
+        waited += 1
+        if waited % 50 == 0:
+            log.warning("not ready yet", missing=missing)
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(stop.wait(), 0.1)
+
+
+def _say_ready(settings: Settings, mode: Mode, url: str, first: First) -> None:
+    kind = f"Kafka at {settings.kafka}" if settings.kafka else "log in PostgreSQL"
+    log.info("ready", mode=mode, url=url, log=kind)
+    show_ready(
+        Console(),
+        url=url,
+        mode=mode,
+        log_kind=kind,
+        access=first.access,
+        seeded=first.seeded,
+        data_dir=str(settings.data_dir),
+    )

@@ -54,6 +54,7 @@ class NotifyService:
         self._clock = clock
         self._publishable_key = publishable_key
         self._beat_s = beat_s
+        self._consuming = False
         self._inbox_channel = InboxChannel(db, clock, listener)
         self._site_channel = SiteChannel(db, clock, listener)
         self.handler = NotifyHandler(
@@ -80,15 +81,22 @@ class NotifyService:
         """The other APIs."""
         return [inbox_router(self.inbox), slo_router(self._db, self._clock)]
 
-    async def start(self) -> None:
-        """Begin to push, then to read."""
+    async def start(self, *, consume: bool = True) -> None:
+        """Begin to push, then to read.
+
+        Args:
+            consume: False in a process that only shows the inbox and the site streams.
+        """
         await self._inbox_channel.start()
         await self._site_channel.start()
-        await self.consumer.start()
+        self._consuming = consume
+        if consume:
+            await self.consumer.start()
 
     async def stop(self, deadline_s: float) -> None:
         """Stop reading, then end the streams; the HTTP server may stop before or after."""
-        await self.consumer.stop(deadline_s)
+        if self._consuming:
+            await self.consumer.stop(deadline_s)
         await self._inbox_channel.stop()
         await self._site_channel.stop()
 

@@ -1,0 +1,75 @@
+"""How a command works beside a running service: same settings, same database, a plain answer on the screen."""
+
+import contextlib
+import json
+import sys
+from collections.abc import AsyncIterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from services.cli.run import database
+from services.migrations.run import migrate
+from services.runtime.db import Database
+from services.runtime.errors import BadMessage, Misconfigured
+from services.runtime.settings import Settings
+
+out = Console()
+FILE_MAX_BYTES = 16_777_216
+
+
+@contextlib.asynccontextmanager
+async def opened(settings: Settings) -> AsyncIterator[Database]:
+    """The migrated database of the settings."""
+    async with database(settings, beside=True) as db:
+        if settings.environment == "local":
+            await migrate(db)
+        yield db
+
+
+def read_file(path: Path) -> bytes:
+    """A file named on the command line; `-` is standard input."""
+    try:
+        body = sys.stdin.buffer.read(FILE_MAX_BYTES + 1) if str(path) == "-" else path.read_bytes()
+    except OSError as error:
+        msg = f"cannot read {path}: {error.strerror}"
+        raise Misconfigured(msg) from error
+    if len(body) > FILE_MAX_BYTES:
+        msg = f"{path} is larger than {FILE_MAX_BYTES // 1_048_576} MiB; split it"
+        raise BadMessage(msg, code="too_large")
+    return body
+
+
+def read_text(path: Path) -> str:
+    """A UTF-8 file named on the command line."""
+    body = read_file(path)
+    try:
+        return body.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        msg = f"{path} is not UTF-8: byte {error.start}; save it as UTF-8"
+        raise BadMessage(msg, code="bad_encoding") from error
+
+
+def show_table(columns: Sequence[str], rows: Sequence[Sequence[Any]], empty: str) -> None:
+    """Rows for people; tab-separated for programs when the output is no terminal."""
+    if not out.is_terminal:
+        for row in (columns, *rows):
+            sys.stdout.write(
+                "\t".join("" if cell is None else str(cell).replace("\t", " ").replace("\n", " ") for cell in row)
+                + "\n"
+            )
+        return
+    if not rows:
+        out.print(empty)
+        return
+    table = Table(*columns, box=None, header_style="bold", pad_edge=False)
+    for row in rows:
+        table.add_row(*("" if cell is None else str(cell) for cell in row))
+    out.print(table)
+
+
+def show_json(content: Any) -> None:
+    """Indented JSON on standard output."""
+    sys.stdout.write(json.dumps(content, indent=2, ensure_ascii=False, default=str) + "\n")

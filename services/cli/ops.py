@@ -1,0 +1,161 @@
+"""Commands for operations: health, lag, dead letters, and why a lead is where it is."""
+
+import json
+import sys
+import urllib.error
+import urllib.request
+from typing import Annotated, Any
+
+import typer
+
+from services.cli import app, going, settings
+from services.cli.beside import opened, out, show_json, show_table
+from services.directory.store import DirectoryCache
+from services.eventlog.deadletter import DeadLetter, list_letters, replay, replay_many, show_letter
+from services.eventlog.open import open_log
+from services.policy.cache import PolicyCache
+from services.router.api.leads import Leads
+from services.router.core.explain import render
+from services.runtime.clock import SystemClock
+from services.runtime.db import Listener
+from services.runtime.errors import BadMessage, Unavailable
+
+dead = typer.Typer(no_args_is_help=True, help="Records that could not be handled: list, show, replay.")
+app.add_typer(dead, name="dead")
+
+WHO = "command line"
+HEALTH_TIMEOUT_S = 4.0
+
+
+@app.command()
+def health() -> None:
+    """Ask the service on this machine whether its loops turn: for container health checks."""
+    conf = settings()
+    host = "127.0.0.1" if conf.host in ("0.0.0.0", "::") else conf.host  # noqa: S104 compared, not bound
+    url = f"http://{host}:{conf.port}/livez"
+    try:
+        with urllib.request.urlopen(url, timeout=HEALTH_TIMEOUT_S) as answer:
+            sys.stdout.write(answer.read().decode() + "\n")
+    except (OSError, urllib.error.URLError) as error:
+        msg = f"{url} says no: {error}"
+        raise Unavailable(msg) from error
+
+
+@app.command()
+def lag() -> None:
+    """How far each stage is behind, by partition."""
+    from services.eventlog.api import lag_of
+
+    conf = settings()
+
+    async def work() -> list[dict[str, Any]]:
+        async with opened(conf) as db:
+            log = open_log(conf, db, Listener(db))
+            try:
+                await log.ensure_topics()
+                return await lag_of(db, log)
+            finally:
+                await log.close()
+
+    columns = ("stage", "topic", "part", "position", "end", "records", "seconds", "owner")
+    show_table(columns, [[row.get(c) for c in columns] for row in going(work())], "No stage has run yet.")
+
+
+@app.command()
+def explain(email: str, as_json: Annotated[bool, typer.Option("--json", help="As data")] = False) -> None:
+    """Why is this lead where it is? The path from event to notice, in words."""
+    conf = settings()
+
+    async def work() -> dict[str, Any] | None:
+        async with opened(conf) as db:
+            policies = PolicyCache(db, Listener(db), SystemClock())
+            await policies.refresh()
+            view = await DirectoryCache(db, Listener(db)).refresh()
+            return await Leads(db, lambda: view, lambda: policies.active, SystemClock()).path(email)
+
+    path = going(work())
+    if path is None:
+        msg = f"no lead has the address {email}"
+        raise BadMessage(msg, code="not_found")
+    if as_json:
+        show_json(path)
+    else:
+        sys.stdout.write(render(path) + "\n")
+
+
+@dead.command("list")
+def dead_list(
+    stage: Annotated[str | None, typer.Option(help="ingest, scoring, router or notify")] = None,
+    reason: Annotated[str | None, typer.Option(help="A reason code")] = None,
+    limit: Annotated[int, typer.Option(min=1, max=1000)] = 50,
+) -> None:
+    """The newest dead letters."""
+
+    async def work() -> list[DeadLetter]:
+        async with opened(settings()) as db:
+            return await list_letters(db, stage=stage, reason=reason, limit=limit)
+
+    rows = [
+        (d.id, d.died_at, d.stage, d.reason, f"{d.topic}/{d.part}@{d.offset}", d.replayed_at, d.detail)
+        for d in going(work())
+    ]
+    show_table(("id", "died", "stage", "reason", "place", "replayed", "detail"), rows, "There are no dead letters.")
+
+
+@dead.command("show")
+def dead_show(letter: int) -> None:
+    """One dead letter with its bytes."""
+
+    async def work() -> DeadLetter | None:
+        async with opened(settings()) as db:
+            return await show_letter(db, letter)
+
+    found = going(work())
+    if found is None:
+        msg = f"there is no dead letter {letter}"
+        raise BadMessage(msg, code="not_found")
+    plain = {name: getattr(found, name) for name in found.__struct_fields__}
+    for name in ("key", "value"):
+        plain[name] = _readable(plain[name])
+    show_json(plain)
+
+
+@dead.command("replay")
+def dead_replay(
+    letter: Annotated[int | None, typer.Argument(help="One letter; or use --all with a filter")] = None,
+    everything: Annotated[bool, typer.Option("--all", help="All that were not replayed yet")] = False,
+    stage: Annotated[str | None, typer.Option(help="With --all: only this stage")] = None,
+    reason: Annotated[str | None, typer.Option(help="With --all: only this reason")] = None,
+) -> None:
+    """Put dead letters back into their topic, once what made them fail is mended. Duplicates are harmless."""
+    if (letter is None) == (not everything):
+        msg = "say which: a letter's number, or --all"
+        raise BadMessage(msg, code="bad_request")
+    conf = settings()
+
+    async def work() -> int:
+        async with opened(conf) as db:
+            log = open_log(conf, db, Listener(db))
+            try:
+                await log.ensure_topics()
+                writer = log.writer()
+                if letter is None:
+                    return await replay_many(db, writer, WHO, stage=stage, reason=reason)
+                return 0 if await replay(db, writer, letter, WHO) is None else 1
+            finally:
+                await log.close()
+
+    done = going(work())
+    if letter is not None and not done:
+        msg = f"there is no dead letter {letter}"
+        raise BadMessage(msg, code="not_found")
+    out.print(f"{done} put back.")
+
+
+def _readable(body: bytes | None) -> Any:
+    if body is None:
+        return None
+    try:
+        return json.loads(body)
+    except ValueError:
+        return body.decode("utf-8", "backslashreplace")

@@ -223,7 +223,12 @@ async def replay(db: Database, writer: LogWriter, letter_id: int, by: str, *, ag
         if row is None:
             return None
         if row["replayed_at"] is None or again:
-            await _put_back(writer, [row])
+            if not await _put_back(writer, [row]):
+                raise BadMessage(
+                    f"dead letter {letter_id} did not come from a topic of the log ({row['topic']}, partition "
+                    f"{row['part']}): there is nothing to put it back to",
+                    code="not_replayable",
+                )
             await pg.execute(MARK, [letter_id], by)
     return await show_letter(db, letter_id)
 
@@ -244,24 +249,27 @@ async def replay_many(
             rows = await pg.fetch(CLAIM_MANY, stage, reason, after, newest, REPLAY_AT_ONCE)
             if not rows:
                 return done
-            await _put_back(writer, rows)
-            await pg.execute(MARK, [row["id"] for row in rows], by)
-        done += len(rows)
+            back = await _put_back(writer, rows)
+            await pg.execute(MARK, back, by)
+        done += len(back)
         after = rows[-1]["id"]
 
 
-async def _put_back(writer: LogWriter, rows: Sequence[Any]) -> None:
-    if any(row["part"] < 0 for row in rows):
-        raise BadMessage(
-            "this letter is a message that was too large to be published: it came from no topic, there is nothing to "
-            "replay it to",
-            code="not_replayable",
-        )
-    places: dict[tuple[str, int], list[Message]] = {}
+async def _put_back(writer: LogWriter, rows: Sequence[Any]) -> list[int]:
+    """Publish the rows where they came from; returns the ids of those that came from the log at all."""
+    places: dict[tuple[str, int], list[Any]] = {}
     for row in rows:
-        message = Message(topic=row["topic"], key=row["key"], value=row["value"])
-        places.setdefault((row["topic"], row["part"]), []).append(message)
+        places.setdefault((row["topic"], row["part"]), []).append(row)
+    back: list[int] = []
     # Into the partition it came from: a producer of somebody else may place keys in its own way.
-    for (_, part), messages in places.items():
-        await writer.publish(messages, part=part)
+    for (topic, part), group in places.items():
+        messages = [Message(topic=topic, key=row["key"], value=row["value"]) for row in group]
+        try:
+            await writer.publish(messages, part=part)
+        except BadMessage as error:
+            if error.code not in ("unknown_topic", "unknown_partition"):
+                raise
+        else:
+            back += [row["id"] for row in group]
     crash.reach(REPLAYED)
+    return back

@@ -54,9 +54,11 @@ async def import_team(store: DirectoryStore, text: str) -> dict[str, dict[str, i
     Raises:
         TeamError: With every problem and its line; nothing is changed.
     """
+    async with store.reading() as pg:
+        known = await store.reps(pg)
+    team = await asyncio.to_thread(parse_team, text, known)
     async with store.changing("people") as pg:
         known = await store.reps(pg)
-        team = parse_team(text, known)
         reps = await store.write_reps(pg, [_rep(row, known.get(row.id)) for row in team.reps], known)
         pools = await store.write_pools(pg, team.pools, await store.pools(pg))
     return {"reps": asdict(reps), "pools": asdict(pools)}

@@ -11,7 +11,7 @@ from services.directory.core.names import ALIKE, DOUBT, alikeness, company_words
 from services.directory.core.people import Account
 
 # A word in more names than this tells nothing, and looking at all of them would stop the batch.
-POSTING_MAX = 400
+POSTING_MAX = 150
 CANDIDATES_MAX = 5
 CLEAR_LEAD = 2.0  # the best name must be this many points ahead of the second
 NAME_CACHE_MAX = 20_000

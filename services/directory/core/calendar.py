@@ -235,5 +235,4 @@ def _without(absences: Sequence[Absence], since: datetime, until: datetime) -> I
         since = max(since, absence.end)
         if since >= until:
             return
-    if since < until:
-        yield since, until
+    yield since, until

@@ -12,9 +12,11 @@ from publicsuffixlist import PublicSuffixList
 from services.directory.core.mailboxes import DISPOSABLE_WORDS, EXTRA_FREEMAIL, REGIONS, ROLE_MAILBOXES
 
 EMAIL_MAX = 254  # RFC 5321 4.5.3.1.3, without the angle brackets
+EMAIL_ROOM = EMAIL_MAX + 10  # blanks around it
+URL_MAX = 2048
 LOCAL_MAX = 64  # RFC 5321 4.5.3.1.1
 DOMAIN_MAX = 253  # RFC 1035 2.3.4, as text
-CACHE_SIZE = 65_536  # about 15 MB when full; one company's mail needs a few thousand
+CACHE_SIZE = 65_536  # entries; what is longer than its kind can be is refused before it is kept
 
 _ASCII_DOMAIN: Final = re.compile(r"(?:[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
 _SCHEME: Final = re.compile(r"^[a-z][a-z0-9+.-]*://", re.IGNORECASE)
@@ -29,7 +31,6 @@ def _suffixes() -> PublicSuffixList:
     return PublicSuffixList(accept_unknown=True)
 
 
-@lru_cache(maxsize=CACHE_SIZE)
 def host(text: str) -> str | None:
     """The host name in a domain, host or URL as people write them: lower case, IDNA (A-labels), no port, no dot at the end.
 
@@ -39,8 +40,11 @@ def host(text: str) -> str | None:
     Returns:
         None when it is no host name: empty, too long, one label only, an IP address, bad characters.
     """
-    if len(text) > 2048:
-        return None
+    return None if len(text) > URL_MAX else _host(text)
+
+
+@lru_cache(maxsize=CACHE_SIZE)
+def _host(text: str) -> str | None:
     found = _SCHEME.sub("", text.strip(), count=1)
     for mark in "/?#":
         found = found.partition(mark)[0]
@@ -57,7 +61,6 @@ def host(text: str) -> str | None:
     return found
 
 
-@lru_cache(maxsize=CACHE_SIZE)
 def registrable(domain: str) -> str | None:
     """The domain that its company registered: `mail.nordwind.example` → `nordwind.example`, `a.b.co.uk` → `b.co.uk`.
 
@@ -69,6 +72,11 @@ def registrable(domain: str) -> str | None:
 
     Source: publicsuffix.org, private section included (`shop.myshopify.com` is its own company).
     """
+    return None if len(domain) > URL_MAX else _registrable(domain)
+
+
+@lru_cache(maxsize=CACHE_SIZE)
+def _registrable(domain: str) -> str | None:
     name = host(domain)
     if name is None:
         return None
@@ -78,8 +86,6 @@ def registrable(domain: str) -> str | None:
 
 @lru_cache(maxsize=CACHE_SIZE)
 def _split(email: str) -> tuple[str, str] | None:
-    if len(email) > EMAIL_MAX + 2:  # room for blanks around it
-        return None
     text = email.strip()
     local, at, domain = text.rpartition("@")
     if not at or not local or len(local) > LOCAL_MAX or len(text) > EMAIL_MAX or _SPACE_OR_CONTROL.search(text):
@@ -92,7 +98,7 @@ def _split(email: str) -> tuple[str, str] | None:
 
 def email_domain(email: str) -> str | None:
     """The host after the `@`, lower case and IDNA; None when this is no e-mail address. Freemail included."""
-    parts = _split(email)
+    parts = None if len(email) > EMAIL_ROOM else _split(email)
     return None if parts is None else parts[1]
 
 
@@ -108,9 +114,13 @@ def is_disposable(domain: str) -> bool:
     return name is not None and any(word in name for word in DISPOSABLE_WORDS)
 
 
-@lru_cache(maxsize=CACHE_SIZE)
 def corporate_domain(email: str) -> str | None:
     """The registrable domain of a company mailbox; None for freemail, throw-away and bad addresses."""
+    return None if len(email) > EMAIL_ROOM else _corporate_domain(email)
+
+
+@lru_cache(maxsize=CACHE_SIZE)
+def _corporate_domain(email: str) -> str | None:
     parts = _split(email)
     if parts is None:
         return None
@@ -118,9 +128,13 @@ def corporate_domain(email: str) -> str | None:
     return None if name is None or is_freemail(parts[1]) or is_disposable(name) else name
 
 
-@lru_cache(maxsize=CACHE_SIZE)
 def is_role_mailbox(email: str) -> bool:
     """True for a shared mailbox (`info@`, `myynti@`, `sales.fi@`, `no-reply@`): it gives the account, not a person."""
+    return False if len(email) > EMAIL_ROOM else _is_role_mailbox(email)
+
+
+@lru_cache(maxsize=CACHE_SIZE)
+def _is_role_mailbox(email: str) -> bool:
     parts = _split(email)
     if parts is None:
         return False

@@ -25,6 +25,7 @@ from services.directory.core.domains import (
     registrable,
 )
 from services.directory.core.hours import Hours
+from services.directory.core.names import NAME_MAX
 from services.directory.core.people import Account, Member, Pool, Rep
 from services.directory.core.traits import company_facts
 
@@ -136,7 +137,7 @@ class DirectoryView:
             None when nothing points at a company.
         """
         facts = company_facts(traits)
-        company, country = company or facts.company, (country or facts.country or "").upper() or None
+        company, country = (company or facts.company or "")[:NAME_MAX], (country or facts.country or "").upper() or None
         mail = corporate_domain(email) if email else None
         site = self._corporate(domain or facts.domain)
         hows: tuple[tuple[str | None, How], ...] = ((mail, "email"), (site, "account"))
@@ -154,7 +155,9 @@ class DirectoryView:
 
     def candidates(self, company: str, *, country: str | None = None, domain: str | None = None) -> list[Candidate]:
         """Accounts that a company name may mean, best first, for a person to decide: alike, but not surely the same."""
-        return self.accounts.candidates(company, country.upper() if country else None, self._corporate(domain))
+        return self.accounts.candidates(
+            company[:NAME_MAX], country.upper() if country else None, self._corporate(domain)
+        )
 
     def available(self, rep_id: str, now: datetime) -> Availability:
         """May this rep get something now?

@@ -74,7 +74,7 @@ _PLAIN: Final = str.maketrans(
 
 
 def _words(name: str) -> list[str]:
-    folded = unicodedata.normalize("NFKD", name[:NAME_MAX].casefold().translate(_PLAIN))
+    folded = unicodedata.normalize("NFKD", name.casefold().translate(_PLAIN))
     plain = "".join(mark for mark in folded if not unicodedata.combining(mark))
     # "Oy." and "S.A." lose their dots before words are cut, so that "s.r.o" is one word.
     return [word for word in _NOT_WORD.split(re.sub(r"(?<=\w)\.(?=\w\b)|(?<=\b\w)\.|'|’", "", plain)) if word]
@@ -96,12 +96,16 @@ def _without_form(words: list[str]) -> list[str]:
     return words
 
 
-@lru_cache(maxsize=65_536)
 def company_words(name: str) -> tuple[str, ...]:
     """The name's words in lower case without accents and legal forms at either end: `Ab Volvo (publ)` → `volvo`.
 
     A name that is nothing but a legal form keeps its last word. At most 200 characters are read.
     """
+    return _company_words(name[:NAME_MAX])
+
+
+@lru_cache(maxsize=65_536)
+def _company_words(name: str) -> tuple[str, ...]:
     return tuple(_without_form(_words(name)))
 
 

@@ -50,7 +50,6 @@ class Title(NamedTuple):
 UNKNOWN: Final = Title(None, None)
 
 
-@lru_cache(maxsize=16_384)
 def read_title(text: str | None) -> Title:
     """Read a job title.
 
@@ -63,7 +62,12 @@ def read_title(text: str | None) -> Title:
 
     Source: SCIENCE.md 6; measured against ESCO in tests/unit/directory/test_titles_esco.py.
     """
-    roles = [role for role in _split(text or "") if role]
+    return _read(text[:TITLE_MAX]) if text else UNKNOWN
+
+
+@lru_cache(maxsize=16_384)
+def _read(text: str) -> Title:
+    roles = [role for role in _split(text) if role]
     read = [(_level(role), role) for role in roles]
     known: list[Level] = [found for found, _ in read if found is not None]
     level = LEVEL_NAMES[min(_RANK[one] for one in known)] if known else None
@@ -79,7 +83,7 @@ def read_title(text: str | None) -> Title:
 
 def fold(text: str) -> str:
     """Lower case, accents gone, compounds with a hyphen before their last part joined."""
-    folded = unicodedata.normalize("NFKD", text[:TITLE_MAX].casefold().translate(_PLAIN))
+    folded = unicodedata.normalize("NFKD", text.casefold().translate(_PLAIN))
     plain = "".join(mark for mark in folded if not unicodedata.combining(mark))
     # "Chef, bilverkstad" is Swedish; a chef without more is a cook.
     plain = plain.replace("chef,", "chef for ")

@@ -189,7 +189,7 @@ def calendars(draw: st.DrawFn) -> WorkCalendar:
     for day in DAYS:
         for start, end in draw(st.lists(spans, max_size=2)):
             parts.append(f"{day} {start // 2:02}:{start % 2 * 30:02}-{end // 2:02}:{end % 2 * 30:02}")
-    hours = ", ".join(parts) or "always"
+    hours = "always" if draw(st.integers(0, 5)) == 0 else ", ".join(parts) or "always"
     base = datetime(2026, draw(st.sampled_from([3, 4, 10, 11, 12])), draw(st.integers(1, 28)), tzinfo=UTC)
     away = []
     for _ in range(draw(st.integers(0, 2))):
@@ -218,6 +218,8 @@ instants = st.builds(
 @given(calendars(), instants, st.integers(0, 1500))
 @settings(max_examples=60, deadline=None)
 @example(calendar("sun 03:00-04:00"), datetime(2026, 10, 24, 23, tzinfo=UTC), 300)
+@example(calendar("always"), datetime(2026, 10, 24, 23, tzinfo=UTC), 300)
+@example(calendar("daily 00:00-24:00", "Europe/Helsinki", "FI"), datetime(2026, 12, 25, tzinfo=UTC), 300)
 def test_working_minutes_are_the_minutes_that_are_working(one: WorkCalendar, start: datetime, length: int) -> None:
     counted = sum(is_working(one, start + index * MINUTE) for index in range(length))
     assert working_minutes(one, start, start + length * MINUTE) == counted

@@ -154,8 +154,14 @@ def test_registrable_is_a_suffix_and_stands(labels: list[str]) -> None:
         assert registrable("sub." + name) is not None
 
 
-def test_caches_are_bounded() -> None:
-    assert all(
-        cached.cache_info().maxsize == domains.CACHE_SIZE
-        for cached in (host, registrable, corporate_domain, is_role_mailbox)
-    )
+def test_what_is_too_long_is_never_kept() -> None:
+    sizes = [
+        cached.cache_info().currsize
+        for cached in (domains._host, domains._registrable, domains._split, domains._is_role_mailbox)
+    ]
+    for read in (host, registrable, email_domain, corporate_domain, is_role_mailbox):
+        assert not read("a@" + "b" * 5000 + ".example")
+    assert sizes == [
+        cached.cache_info().currsize
+        for cached in (domains._host, domains._registrable, domains._split, domains._is_role_mailbox)
+    ]

@@ -1,6 +1,6 @@
 """Policy text to `Policy`: every problem found at once, each with its line."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any, Final
 
@@ -176,7 +176,7 @@ class _Compiler:
                 saturation=signal.saturation,
                 path_segment=signal.path_segment.strip("/").lower() if signal.path_segment else None,
                 url_contains=signal.url_contains.lower() if signal.url_contains else None,
-                names=frozenset(spelling_key(n) for n in _texts(signal.name)),
+                names=frozenset(spelling_key(n) for n in signal.name),
                 label=self._labels[name],
             )
             rules[name] = _with_alert(rule) if name in alerting else rule
@@ -229,10 +229,6 @@ NEVER: Final = compile_condition("false", {})
 def _with_alert(rule: SignalRule) -> SignalRule:
     fields: dict[str, Any] = {name: getattr(rule, name) for name in SignalRule.__slots__}
     return SignalRule(**{**fields, "alert": _NOTICES.get(rule.base, "visiting_now")})
-
-
-def _texts(value: str | list[str] | None) -> Iterable[str]:
-    return () if value is None else (value,) if isinstance(value, str) else value
 
 
 def _icp(icp: model.Icp) -> Icp:

@@ -9,7 +9,7 @@ from typing import Any
 
 from schemas.messages import Reason
 from services.policy.core.emit import function_of
-from services.policy.core.explain import explain
+from services.policy.core.explain import Explainer
 from services.policy.core.grammar import (
     Binary,
     Choice,
@@ -36,14 +36,14 @@ class Condition:
         test: The bare function, for loops that count nanoseconds.
     """
 
-    __slots__ = ("_labels", "_tree", "paths", "test", "text")
+    __slots__ = ("_explainer", "_tree", "paths", "test", "text")
 
     def __init__(self, text: str, tree: Node, labels: Mapping[str, str]) -> None:
         self.text = text
         self.test: Callable[[Mapping[str, Any]], bool] = function_of(tree)
         self.paths: frozenset[str] = frozenset(n.name for n in _nodes(tree) if isinstance(n, Path))
         self._tree = tree
-        self._labels = labels
+        self._explainer = Explainer(tree, labels)
 
     def __call__(self, facts: Mapping[str, Any]) -> bool:
         """Whether the condition is true for these facts."""
@@ -54,7 +54,7 @@ class Condition:
 
         Of alternatives (`||`) only the nearest is told.
         """
-        return explain(self._tree, facts, self._labels)
+        return self._explainer.explain(facts)
 
     def limits(self, path: str) -> list[float]:
         """The numbers that `path` is compared with."""
@@ -117,7 +117,7 @@ def _nodes(node: Node) -> Iterator[Node]:
             below = node.parts
         case Choice():
             below = [node.test, node.yes, node.no]
-        case Literal() | Path():
+        case Literal() | Path():  # pragma: no branch (mypy proves that nothing else comes)
             pass
     for part in below:
         yield from _nodes(part)

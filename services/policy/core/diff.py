@@ -127,8 +127,6 @@ def _shown(path: tuple[str, ...], value: Any) -> str:
         return number(value)
     if isinstance(value, dict):
         return ", ".join(f"{key} {_shown((*path, key), v)}" for key, v in value.items())
-    if isinstance(value, list):
-        return ", ".join(_shown(path, item) for item in value) or "none"
     text = " ".join(str(value).split())
     return text if len(text) <= 120 else text[:117] + "…"
 

@@ -118,7 +118,7 @@ class _Emitter:
                 return ast.UnaryOp(ast.Not(), self.truth(node.operand))
             case Unary():
                 return self._known(lambda v: self._fit(ast.UnaryOp(ast.USub(), v[0]), node), node.operand)
-            case Binary():
+            case Binary():  # pragma: no branch (mypy proves that nothing else comes)
                 return self._binary(node)
 
     def _binary(self, node: Binary) -> ast.expr:

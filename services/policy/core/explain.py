@@ -1,11 +1,11 @@
 """Why is a condition not true, and by how much? The counterfactual, in words for reps."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Final, NamedTuple
 
 from schemas.messages import Reason
-from services.policy.core.emit import function_of
+from services.policy.core.emit import Function, function_of
 from services.policy.core.grammar import Binary, Choice, Junction, Literal, Many, Node, Path, Unary
 from services.policy.core.words import YES_NO, alternatives, counted_of, noun_of, number, plural, shown
 
@@ -31,6 +31,8 @@ _NEEDED: Final = {
 _GRADES: Final = "ABCD"
 # A false yes-or-no is as far away as a number that is missing altogether.
 _FAR: Final = 1.0
+# A limit that has to be passed, not only reached.
+_NEAR: Final = 0.01
 
 
 class Gap(NamedTuple):
@@ -40,25 +42,44 @@ class Gap(NamedTuple):
     distance: float
 
 
-def explain(tree: Node, facts: Mapping[str, Any], labels: Mapping[str, str]) -> list[Reason]:
-    """What keeps the tree from being true; empty when it is true. Each sentence once."""
-    found: dict[str, Reason] = {}
-    for reason in _Explainer(facts, labels).gap(tree, want=True).reasons:
-        found.setdefault(reason.text, reason)
-    return list(found.values())
+class Explainer:
+    """Explains one condition. Parts are compiled when first asked for, then kept: the router asks on every decision."""
+
+    def __init__(self, tree: Node, labels: Mapping[str, str]) -> None:
+        self._tree = tree
+        self._labels = labels
+        self._functions: dict[int, Function] = {}
+
+    def explain(self, facts: Mapping[str, Any]) -> list[Reason]:
+        """What keeps the condition from being true; empty when it is true. Each sentence once."""
+        found: dict[str, Reason] = {}
+        for reason in _Run(self._function, facts, self._labels).gap(self._tree, want=True).reasons:
+            found.setdefault(reason.text, reason)
+        return list(found.values())
+
+    def _function(self, node: Node) -> Function:
+        function = self._functions.get(id(node))  # the tree keeps the node, so that its id is its own
+        if function is None:
+            function = self._functions[id(node)] = function_of(node)
+        return function
 
 
-class _Explainer:
-    def __init__(self, facts: Mapping[str, Any], labels: Mapping[str, str]) -> None:
+class _Run:
+    """One explanation: the facts of one lead."""
+
+    def __init__(
+        self, function: Callable[[Node], Function], facts: Mapping[str, Any], labels: Mapping[str, str]
+    ) -> None:
+        self._function = function
         self._facts = facts
         self._labels = labels
 
     def _value(self, node: Node) -> Any:
-        return function_of(node)(self._facts)
+        return self._function(node)(self._facts)
 
     def gap(self, node: Node, *, want: bool) -> Gap:
         """What keeps the node from being `want`."""
-        if self._value(node) is want:
+        if bool(self._value(node)) is want:  # null is false here
             return Gap([], 0.0)
         match node:
             case Junction():
@@ -79,7 +100,7 @@ class _Explainer:
                     if node.op == "in"
                     else self._relation(node, node.op if want else _OPPOSITE[node.op])
                 )
-            case Literal() | Many():
+            case Literal() | Many():  # pragma: no branch (mypy proves that nothing else comes)
                 return Gap([Reason(code="never", text="the policy never lets this happen")], math.inf)
 
     def _yes_no(self, node: Path, *, want: bool) -> Reason:
@@ -117,13 +138,11 @@ class _Explainer:
         noun = self._words(left)
         if limit is None:
             return self._against_null(left, right, op, seen)
-        if seen is not None and op not in ("==", "!=") and isinstance(limit, int | float):
+        if seen is not None and op not in ("==", "!=") and _finite(seen, limit):
             return self._short(left, op, seen, limit)
         if seen is None:
             seen_text = f"{noun} is not known" if not noun.startswith("number of") else f"the {noun} is not known"
-            needed = shown(limit) + " is needed" if op in ("==", "!=") else _NEEDED[op].format(shown(limit))
-            if op == "!=":
-                needed = f"anything but {needed}"
+            needed = f"{shown(limit)} is needed" if op == "==" else _NEEDED[op].format(shown(limit))
             return Gap([Reason(code=_code(left), text=f"{seen_text}; {needed}", seen=None, limit=limit)], _FAR)
         if op == "==":
             needed = f"{self._words(right)} is needed"
@@ -145,13 +164,15 @@ class _Explainer:
 
     def _short(self, node: Node, op: str, seen: float, limit: float) -> Gap:
         """A number on the wrong side of its limit."""
-        short = abs(limit - seen)
-        distance = min(short / max(abs(limit), 1.0), _FAR)
         code = _code(node)
         counted = counted_of(node.name, self._labels) if isinstance(node, Path) else None
         if counted and op in (">", ">="):
-            text = _too_few(counted[0], counted[1], seen, limit if op == ">=" else math.floor(limit) + 1)
+            need = limit if op == ">=" else math.floor(limit) + 1
+            text = _too_few(counted[0], counted[1], seen, need)
+            distance = min((need - seen) / max(need, 1.0), _FAR)
             return Gap([Reason(code=code, text=text, seen=seen, limit=limit)], distance)
+        short = abs(limit - seen)
+        distance = min(max(short / max(abs(limit), 1.0), _NEAR), _FAR)
         noun = self._words(node)
         if noun.startswith("number of"):
             noun = f"the {noun}"
@@ -178,7 +199,7 @@ class _Explainer:
                 return f"{'not' if node.op == '!' else 'minus'} {self._words(node.operand)}"
             case Binary():
                 return f"{self._words(node.left)} {node.op} {self._words(node.right)}"
-            case Junction() | Choice():
+            case Junction() | Choice():  # pragma: no branch (mypy proves that nothing else comes)
                 return "the result"
 
 
@@ -190,6 +211,10 @@ def _too_few(noun: str, days: int, seen: float, need: float) -> str:
     if seen <= 0:
         return f"no {noun}{when or ' yet'}" + (f"; {number(more)} {verb} needed" if more > 1 else "")
     return f"{number(seen, down=True)} {noun if seen == 1 else plural(noun)}{when}, {number(more)} more {verb} needed"
+
+
+def _finite(*values: Any) -> bool:
+    return all(isinstance(value, int | float) and math.isfinite(value) for value in values)
 
 
 def _is(node: Node, *paths: str) -> bool:
@@ -205,5 +230,5 @@ def _code(node: Node) -> str:
             return _code(node.operand)
         case Binary():
             return _code(node.left) if not isinstance(node.left, Literal) else _code(node.right)
-        case Literal() | Many() | Junction() | Choice():
+        case Literal() | Many() | Junction() | Choice():  # pragma: no branch (as above)
             return "condition_not_met"

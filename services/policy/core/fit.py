@@ -1,10 +1,13 @@
 """Is it the right company, and the right person? Points by the policy, a grade, and reasons in words."""
 
+import re
 from typing import Literal
 
 from schemas.messages import AccountRef, Fit, PersonRef, Reason
 from services.policy.core.policy import FitTable, Persona, Policy
 from services.policy.core.words import number, shown
+
+_VOWEL = re.compile(r"(?!us|uni|eu|one)[aeiou]", re.IGNORECASE)
 
 Grade = Literal["A", "B", "C", "D"]
 
@@ -118,4 +121,4 @@ def _person(person: PersonRef, persona: Persona | None, role: str | None, table:
 
 def _article(noun: str) -> str:
     """`a decision maker`, `an influencer`."""
-    return f"{'an' if noun[:1].lower() in tuple('aeiou') else 'a'} {noun}"
+    return f"{'an' if _VOWEL.match(noun) else 'a'} {noun}"

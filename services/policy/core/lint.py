@@ -67,7 +67,7 @@ def _segments(policy: Policy, document: Document) -> Iterator[Problem]:
             f"{noun_of(path, {})}: {shown(hole[path])}" for path in sorted(hole) if not path.startswith("icp.")
         )
         message = f"some leads are in no segment and stay in nurture for ever, for example {words}"
-        yield document.problem(("segments",), message, 'end with a segment that takes the rest: when: "true"', key=True)
+        yield document.problem(("segments",), message, "end with a segment that takes the rest: when: true", key=True)
 
 
 def _cases(segments: Sequence[Segment], policy: Policy) -> list[dict[str, Any]] | None:

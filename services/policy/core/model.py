@@ -11,7 +11,12 @@ SignalName = Annotated[
     Field(max_length=64, pattern=r"^[a-z][a-z0-9_]*(\.[a-z][a-z0-9_]*)*$", description="Lower case, digits, _ and ."),
 ]
 Points = Annotated[float, Field(ge=0, le=1000, allow_inf_nan=False)]
-Condition = Annotated[str, Field(min_length=1, max_length=2000, description="A condition in the subset of CEL")]
+# `when: true` is how people write "always".
+Condition = Annotated[
+    str,
+    BeforeValidator(lambda v: {True: "true", False: "false"}[v] if isinstance(v, bool) else v),
+    Field(min_length=1, max_length=2000, description="A condition in the subset of CEL"),
+]
 LadderStage = Literal["identified", "qualified", "ready_to_buy"]
 Country = Annotated[str, Field(pattern=r"^[A-Z]{2}$", description="ISO 3166 code of two capital letters")]
 
@@ -47,7 +52,10 @@ class Signal(Part):
     of: SignalName | None = Field(None, description="The signal that this one is a special case of")
     path_segment: str | None = Field(None, min_length=1, max_length=100, description="A whole part of the page's path")
     url_contains: str | None = Field(None, min_length=1, max_length=200, description="Any part of the URL or path")
-    name: str | list[str] | None = Field(None, description="The event's name in the source's own words")
+    name: Annotated[
+        list[str],
+        BeforeValidator(lambda v: [v] if isinstance(v, str) else v, json_schema_input_type=str | list[str]),
+    ] = Field(default=[], description="The event's name in the source's own words")
     label: str | None = Field(None, max_length=60, description="What people call one of it: pricing visit")
     points: Annotated[float, Field(ge=-1000, le=1000, allow_inf_nan=False)] = 0
     half_life: Duration = Field(2_592_000, validate_default=False, description="Points halve in this time")

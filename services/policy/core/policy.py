@@ -45,10 +45,11 @@ class SignalRule:
 
     def matches(self, path: str | None, name: str | None, url: str | None) -> bool:
         """Whether an event of the base signal, with this path, name and URL, is of this kind."""
-        if self.path_segment is not None and (
-            path is None or self.path_segment not in path.lower().split("?")[0].split("/")
-        ):
-            return False
+        if self.path_segment is not None:
+            lower = (path or "").lower()
+            # The first test is cheap, and enough for nearly every page.
+            if self.path_segment not in lower or self.path_segment not in lower.partition("?")[0].split("/"):
+                return False
         if self.url_contains is not None and self.url_contains not in (url or path or "").lower():
             return False
         return not self.names or (name is not None and spelling_key(name) in self.names)

@@ -40,5 +40,5 @@ class PolicyError(ValueError):
 
 def did_you_mean(word: str, known: Sequence[str]) -> str:
     """`did you mean "x"?` for the nearest known word, or an empty string when none is near."""
-    near = get_close_matches(word, known, n=1, cutoff=0.6)
+    near = [k for k in known if len(word) > 2 and k.startswith(word)] or get_close_matches(word, known, n=1, cutoff=0.6)
     return f'did you mean "{near[0]}"?' if near else ""

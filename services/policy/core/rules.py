@@ -40,7 +40,7 @@ def _signals(document: Document, file: model.PolicyFile) -> Iterator[Problem]:
                 "give the special case a name of its own, with `of`",
                 key=True,
             )
-        if signal.of is not None:
+        elif signal.of is not None:
             base = file.signals.get(signal.of)
             if signal.of not in known:
                 yield document.problem(

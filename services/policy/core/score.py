@@ -126,11 +126,8 @@ def next_crossing_down(parts: Sequence[CurvePart], as_of: datetime, theta: float
     if any(part.points < 0 for part in parts):
         # Not a curve that only falls: walk until it is below, then look inside the last step.
         step = (end_s - start_s) / _STEPS
-        for index in range(1, _STEPS + 1):
-            high = start_s + step * index
-            if below(high):
-                break
-            low = high
+        high = next((at for at in (start_s + step * n for n in range(1, _STEPS)) if below(at)), end_s)
+        low = high - step
     while high - low > 0.5:
         middle = (low + high) / 2
         low, high = (low, middle) if below(middle) else (middle, high)

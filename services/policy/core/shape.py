@@ -40,9 +40,8 @@ def _problem(document: Document, one: Any) -> Problem:
             )
         return document.problem(loc, f"one of {one['ctx']['expected']} is needed here")
     if kind == "string_pattern_mismatch":
-        return document.problem(
-            loc, f'"{one["input"]}" is not written as it must be', _described(loc) or f"pattern {one['ctx']['pattern']}"
-        )
+        message = f'"{one["input"]}" is not written as it must be'
+        return document.problem(loc, message, _described(loc), key="[key]" in one["loc"])
     if kind == "value_error":
         return document.problem(loc, str(one["ctx"]["error"]))
     message = _MESSAGES.get(kind) or one["msg"][:1].lower() + one["msg"][1:]
@@ -73,9 +72,7 @@ def _fields(loc: tuple[int | str, ...]) -> list[str]:
             at = field.annotation if field else None
         else:
             at = getattr(at, "__args__", (None,))[-1]
-    if isinstance(at, type) and issubclass(at, BaseModel):
-        return [field.alias or name for name, field in at.model_fields.items()]
-    return []
+    return [field.alias or name for name, field in getattr(at, "model_fields", {}).items()]
 
 
 def _described(loc: tuple[int | str, ...]) -> str:

@@ -117,7 +117,7 @@ TABLES = (
     "CREATE INDEX outcome_lead ON scoring.outcome (lead_id, at)",
     # Who asked to be forgotten, as a keyed hash: the address itself is gone.
     "CREATE TABLE scoring.suppressed (hash bytea PRIMARY KEY, since timestamptz NOT NULL DEFAULT now())",
-    "CREATE TABLE scoring.secret (one bool PRIMARY KEY DEFAULT true CHECK (one), key bytea NOT NULL)",
+    "CREATE TABLE scoring.secret (one bool PRIMARY KEY DEFAULT true CHECK (one), key bytea NOT NULL, erasures int8 NOT NULL DEFAULT 0)",
     "INSERT INTO scoring.secret (key) SELECT decode(replace(gen_random_uuid()::text || gen_random_uuid()::text, '-', ''), 'hex')",
     """
     CREATE TABLE scoring.erasure (
@@ -137,7 +137,7 @@ APPLY = """
 CREATE FUNCTION scoring.apply(
     f_stage text, f_topic text, f_parts int4[], f_firsts int8[], f_nexts int8[], f_epochs int8[],
     ob_stage text, ob_lane text, ob_seq int8, ob_input bytea, ob_published int8[],
-    seg_day int4, seg_body bytea,
+    er_known int8, seg_day int4, seg_body bytea,
     ev_id uuid[], ev_key uuid[], ev_idx int2[], ev_signal int2[], ev_weight int2[], ev_verdict int2[],
     si_id uuid[], si_key uuid[], si_idx int2[], si_signal int2[], si_weight int2[], si_verdict int2[],
     np_key uuid[], np_kind int2[], np_value text[], np_seen int4[], np_pending int4[], np_state bytea[], np_traits bytea[], np_mails bytea[],
@@ -147,7 +147,7 @@ CREATE FUNCTION scoring.apply(
     ml_key uuid[], ml_from uuid[], ml_to uuid[], ml_how int2[], ml_verified bool[],
     tl_key uuid[], tl_old int4[], tl_at int8[],
     mg_from uuid[], mg_to uuid[],
-    cl_id uuid[], cl_since int8[], cl_shape int4[], cl_size int2[], cl_emails int2[], cl_kinds int2[], cl_known bool[],
+    cl_id uuid[], cl_version int8[], cl_since int8[], cl_shape int4[], cl_size int2[], cl_emails int2[], cl_kinds int2[], cl_known bool[],
     cl_account text[], cl_network text[], cl_bump int2[],
     ul_id uuid[], ul_expected int4[], ul_shape int4[], ul_size int2[], ul_emails int2[], ul_kinds int2[], ul_known bool[],
     ul_account text[], ul_network text[], ul_merged uuid[], ul_bump int2[]
@@ -162,6 +162,9 @@ DECLARE
     bumps int2[];
 BEGIN
     PERFORM log.fence(f_stage, f_topic, f_parts, f_firsts, f_nexts, f_epochs);
+    -- An erasure holds this lock alone: what was folded before it would bring the person back.
+    PERFORM pg_advisory_xact_lock_shared(7209471107);
+    IF (SELECT erasures FROM scoring.secret) <> er_known THEN RAISE EXCEPTION 'stale: erasures' USING ERRCODE = 'LR002'; END IF;
 
     IF cardinality(ev_id) + cardinality(si_id) > 0 THEN
         seg := nextval('scoring.segment_id');
@@ -234,7 +237,7 @@ BEGIN
 
     IF cardinality(cl_id) > 0 THEN
         INSERT INTO scoring.lead
-            SELECT unnest(cl_id), sign(unnest(cl_bump)), unnest(cl_shape), unnest(cl_since), unnest(cl_size), unnest(cl_emails), unnest(cl_kinds),
+            SELECT unnest(cl_id), unnest(cl_version), unnest(cl_shape), unnest(cl_since), unnest(cl_size), unnest(cl_emails), unnest(cl_kinds),
                    unnest(cl_known), unnest(cl_account), unnest(cl_network), NULL
             ON CONFLICT DO NOTHING;
         GET DIAGNOSTICS n = ROW_COUNT;
@@ -245,7 +248,7 @@ BEGIN
     IF cardinality(ul_id) > 0 THEN
         WITH done AS (
             UPDATE scoring.lead l
-                SET version = l.version + sign(u.bump), shape = u.shape, size = u.size, emails = u.emails, kinds = u.kinds, known = u.known,
+                SET version = l.version + (u.bump > 0)::int, shape = u.shape, size = u.size, emails = u.emails, kinds = u.kinds, known = u.known,
                     account_domain = u.account, network = u.network, merged_into = u.merged
                 FROM (SELECT unnest(ul_id) AS i, unnest(ul_expected) AS expected, unnest(ul_shape) AS shape, unnest(ul_size) AS size,
                              unnest(ul_emails) AS emails, unnest(ul_kinds) AS kinds, unnest(ul_known) AS known, unnest(ul_account) AS account,

@@ -7,14 +7,11 @@ again, so the database alone is the truth.
 
 import asyncio
 import gc
-from collections import deque
 from collections.abc import Mapping, Sequence
-from hashlib import blake2b
 from typing import Any, Final
 
 import structlog
 
-from schemas.messages import ID_KINDS, LeadScored
 from services.directory.store import DirectoryCache
 from services.eventlog.deadletter import bury
 from services.eventlog.fence import fence_arguments
@@ -29,12 +26,13 @@ from services.scoring.core import fold as folding
 from services.scoring.core import material
 from services.scoring.core.companies import Companies
 from services.scoring.core.emit import CauseIn, EmitIn, framed, pack
-from services.scoring.core.fold import DELETED, Fold, Folded
-from services.scoring.core.identity import ANONYMOUS, Ident, Names, generation_key
+from services.scoring.core.fold import Fold, Folded
+from services.scoring.core.identity import ANONYMOUS, Names, generation_key
 from services.scoring.core.link import Lead, Link, Ties
-from services.scoring.core.profile import Profile
-from services.scoring.core.read import DAY_MS, Dead, Event, millis, moment, read
+from services.scoring.core.read import DAY_MS, Dead, Event, millis, read
 from services.scoring.core.snapshot import message, messages
+from services.scoring.handler.cache import Cache
+from services.scoring.handler.forget import Forgotten
 from services.scoring.store import erase, keep, probe, write
 from services.scoring.store.connection import Line
 from services.scoring.store.metrics import Meters
@@ -42,8 +40,6 @@ from services.scoring.store.metrics import Meters
 log = structlog.get_logger(__name__)
 
 ROWS_A_TURN: Final = 256  # rows between two turns of the loop: PostgreSQL's answer must not wait for us
-CACHE_MAX: Final = 300_000  # profiles; about 600 B each
-KEPT_BATCHES: Final = 4  # batches whose events a look-up may not see yet
 HOUSEKEEPING_S: Final = 3600.0
 COLLECT_AFTER_S: Final = 1.0  # idle for so long: time to collect garbage
 JUST_NOW_MS: Final = 120_000  # a visitor's acts that a new lead is told with
@@ -54,39 +50,21 @@ STAGED: Final = crash.step("scoring.staged", "outgoing messages are written, not
 COMMITTED: Final = crash.step("scoring.committed", "the batch is committed, nothing is published")
 
 
-class Cache:
-    """What this process remembers. Replaced as a whole when it may be wrong.
-
-    Attributes:
-        links, leads: Changed by batches in flight; a look-up that began before they committed does not see them.
-        recent: Event ids of the last batches.
-        touched: Batch to the profiles that it used, oldest first: the order of forgetting.
-    """
-
-    def __init__(self) -> None:
-        self.profiles: dict[bytes, Profile] = {}
-        self.links: dict[bytes, Link] = {}
-        self.leads: dict[bytes, Lead] = {}
-        self.recent: deque[frozenset[bytes]] = deque(maxlen=KEPT_BATCHES)
-        self.touched: deque[tuple[int, list[bytes]]] = deque()
-
-    def forget(self, seq: int) -> None:
-        """Drop the longest unused profiles above the limit, never one that a batch in flight holds."""
-        while len(self.profiles) > CACHE_MAX and self.touched and self.touched[0][0] < seq - KEPT_BATCHES:
-            batch, keys = self.touched.popleft()
-            for key in keys:
-                profile = self.profiles.get(key)
-                if profile is not None and profile.used == batch:
-                    del self.profiles[key]
-
-
 class Work:
     """A batch ready to be written."""
 
     __slots__ = ("body", "cache", "dead", "deletions", "done", "emits", "input", "seq", "ties")
 
-    def __init__(  # noqa: PLR0917 made in one place
-        self, seq: int, cache: Cache, dead: list[DeadRecord], done: Folded, ties: Ties, emits: list[EmitIn]
+    def __init__(
+        self,
+        seq: int,
+        cache: Cache,
+        *,
+        dead: list[DeadRecord],
+        done: Folded,
+        ties: Ties,
+        emits: list[EmitIn],
+        erasures: int,
     ) -> None:
         self.seq = seq
         self.cache = cache
@@ -96,7 +74,7 @@ class Work:
         self.emits = emits
         self.deletions = done.deletions
         self.input = pack(emits)
-        self.body: list[Any] = write.body_arguments(done, ties, emits)
+        self.body: list[Any] = write.body_arguments(done, ties, emits, erasures)
 
 
 class ScoringHandler:
@@ -130,10 +108,7 @@ class ScoringHandler:
         self._seq = 0
         self._done_seq = 0
         self._one_at_a_time = asyncio.Lock()
-        self._secret = b""
-        self._suppressed: set[bytes] = set()
-        self._suppressed_known = False
-        self._hashes: dict[bytes, bytes] = {}
+        self._forgotten = Forgotten()
         self._kept_at = float("-inf")
         self._busy_at = 0.0
         self._collected = True
@@ -149,20 +124,20 @@ class ScoringHandler:
             self._seq += 1
             seq, visible = self._seq, self._done_seq
             self._busy_at, self._collected = self._clock.monotonic(), False
-            if not self._suppressed_known:
-                await self._read_suppressed()
+            await self._forgotten.refresh(self._looking)
             events, dead = await self._decode(batch)
             found = await self._look_up(cache, events)
             began = self._clock.monotonic()
             links, leads = self._identities(cache, found, visible)
             recent = await self._just_now(events, links)
-            cache.profiles.update(
-                (key, profile) for key, profile in found.profiles.items() if key not in cache.profiles
-            )
+            for key, profile in found.profiles.items():
+                if key not in cache.profiles:
+                    profile.used = seq
+                    cache.profiles[key] = profile
             self._policy_and_companies()
             ties = Ties(links, leads, seq, self._companies.of_email)
             done, emits = await self._fold(cache, found.known, events, ties, seq, recent)
-            work = Work(seq, cache, dead, done, ties, emits)
+            work = Work(seq, cache, dead=dead, done=done, ties=ties, emits=emits, erasures=self._forgotten.erasures)
             cache.touched.append((seq, [*done.profiles, *found.profiles]))
             self._remember(cache, done, ties, seq)
             self._meters.fold_seconds.observe(self._clock.monotonic() - began)
@@ -194,6 +169,9 @@ class ScoringHandler:
         crash.reach(COMMITTED)
         self._done_seq = work.seq
         self._meters.batch(work.done, work.ties, work.emits, len(work.dead), len(self._cache.profiles))
+        if work.deletions:
+            self._meters.erased.inc(len(work.deletions))
+            self.reset()  # whatever is folded already may hold the person
         self._meters.commit_seconds.observe(self._clock.monotonic() - began)
         if work.emits or work.deletions:
             await outbox.committed(staged)
@@ -212,7 +190,7 @@ class ScoringHandler:
     def reset(self) -> None:
         """Drop everything cached or read ahead."""
         self._cache = Cache()
-        self._suppressed_known = False
+        self._forgotten.changed()
 
     def owned(self, parts: Sequence[int]) -> None:  # noqa: ARG002 versions and shapes guard whatever stays cached
         """Another set of partitions: begin with an empty cache."""
@@ -220,7 +198,7 @@ class ScoringHandler:
 
     def suppressed_changed(self, _payload: str) -> None:
         """Somebody asked to be forgotten: read the list again before the next batch."""
-        self._suppressed_known = False
+        self._forgotten.changed()
 
     async def keep_partitions(self) -> None:
         """Partitions for the events of now; call before the first batch."""
@@ -312,9 +290,7 @@ class ScoringHandler:
         recent: Mapping[bytes, list[CauseIn]],
     ) -> tuple[Folded, list[EmitIn]]:
         policy = self._policies.active
-        for event in events:
-            if event.signal == DELETED:
-                self._suppressed.update(self._hash(ident) for ident in event.idents if ident.strong)
+        self._forgotten.expect(events)
         fold = Fold(
             policy=policy,
             settings=folding.Settings(self._settings.dedupe_days * DAY_MS, *self._bounds),
@@ -322,7 +298,7 @@ class ScoringHandler:
             ties=ties,
             seq=seq,
             seen=_any_of([known, *cache.recent]),
-            suppressed=self._is_suppressed if self._suppressed else None,
+            suppressed=self._forgotten.holds if self._forgotten.count else None,
             named_by_ip=self._companies.named_by_ip,
             is_named=self._companies.is_named,
             account_of_traits=self._companies.of_traits,
@@ -346,6 +322,8 @@ class ScoringHandler:
     async def _in_steps(self, pg: Any, batch: Batch, work: Work, outbox: Outbox, fence: Any) -> Staged | None:
         """The same writes in an open transaction: dead letters, erasures, or a log that lies in this database."""
         async with pg.transaction():
+            if work.deletions:
+                await erase.alone(pg)
             told = await pg.fetchrow(write.APPLY, *write.arguments(fence, write.NO_ROW, work.body))
             crash.reach(APPLIED)
             if work.dead:
@@ -353,7 +331,7 @@ class ScoringHandler:
             outgoing = []
             gone: set[str] = set()
             for event in work.deletions:
-                for scored in await self._erase(pg, event):
+                for scored in await self._forgotten.erase(pg, event, self._policies.active.version):
                     gone.add(scored.lead_id)
                     outgoing.append(message(scored))
             if told is not None:
@@ -362,51 +340,6 @@ class ScoringHandler:
             staged = await outbox.stage(pg, outgoing) if outgoing else None
             crash.reach(STAGED)
         return staged
-
-    # -- those who asked to be forgotten
-
-    async def _erase(self, pg: Any, event: Event) -> list[LeadScored]:
-        keys = [ident.key for ident in event.idents]
-        gone = await erase.erase(pg, keys)
-        names = {(ident.kind, ident.value) for ident in event.idents} | set(gone.members)
-        hashes = [self._hash_of(kind, value) for kind, value in names if kind != ANONYMOUS]
-        await erase.finish(pg, event.envelope_id, hashes, 0, len(gone.keys))
-        # Whatever batches in flight hold of the person is stale now; their writes will not find it and begin anew.
-        for key in gone.keys:
-            self._cache.profiles.pop(key, None)
-        self._suppressed.update(hashes)
-        self._meters.erased.inc(len(gone.leads))
-        policy = self._policies.active.version
-        return [
-            LeadScored(
-                kind="erased",
-                lead_id=lead.hex(),
-                version=version,
-                as_of=moment(event.received_ms),
-                policy_version=policy,
-            )
-            for lead, version in gone.leads
-        ]
-
-    async def _read_suppressed(self) -> None:
-        self._suppressed_known = True
-        self._secret, hashes = await probe.suppressed(self._looking)
-        self._suppressed = set(hashes)
-        self._hashes.clear()
-
-    def _is_suppressed(self, ident: Ident) -> bool:
-        return ident.strong and self._hash(ident) in self._suppressed
-
-    def _hash(self, ident: Ident) -> bytes:
-        found = self._hashes.get(ident.key)
-        if found is None:
-            if len(self._hashes) > CACHE_MAX:
-                self._hashes.clear()
-            found = self._hashes[ident.key] = self._hash_of(ident.kind, ident.value)
-        return found
-
-    def _hash_of(self, kind: int, value: str) -> bytes:
-        return blake2b(f"{ID_KINDS[kind]}|{value}".encode(), digest_size=16, key=self._secret).digest()
 
 
 def _generations(events: list[Event], links: Mapping[bytes, Link]) -> set[bytes]:

@@ -33,6 +33,9 @@ INSERT INTO scoring.erasure (id, done_at, events, profiles) VALUES ($1, now(), $
 ON CONFLICT (id) DO UPDATE SET done_at = coalesce(scoring.erasure.done_at, now()),
     events = scoring.erasure.events + excluded.events, profiles = scoring.erasure.profiles + excluded.profiles"""
 CHANNEL: Final = "scoring_suppressed"
+# Alone: batches under way end first, later ones are folded again. Before the fence, so that nobody waits for us twice.
+ALONE: Final = "SELECT pg_advisory_xact_lock(7209471107)"
+COUNT: Final = "UPDATE scoring.secret SET erasures = erasures + 1"
 NOTIFY: Final = f"NOTIFY {CHANNEL}"
 NULL: Final = b"null"
 
@@ -43,12 +46,17 @@ class Erased(msgspec.Struct):
     Attributes:
         leads: Lead and the version of its last message, `erased`.
         members: (kind, value) of every identifier.
-        keys: Profiles that are gone.
+        events: How many events are gone.
     """
 
     leads: list[tuple[bytes, int]]
     members: list[tuple[int, str]]
-    keys: list[bytes]
+    events: int
+
+
+async def alone(pg: Any) -> None:
+    """Wait for the batches under way; the first statement of a transaction that erases."""
+    await pg.execute(ALONE)
 
 
 async def erase(pg: Any, keys: Sequence[bytes]) -> Erased:
@@ -73,12 +81,13 @@ async def erase(pg: Any, keys: Sequence[bytes]) -> Erased:
     return Erased(
         [(lead.bytes, versions[lead] + 1) for lead in leads if lead in versions],
         [(row[1], row[2]) for row in members],
-        gone,
+        sum(map(len, by_segment.values())),
     )
 
 
 async def finish(pg: Any, job: str, hashes: Sequence[bytes], events: int, profiles: int) -> None:
     """Remember, as keyed hashes, who must not come back; mark the job done; tell the other processes."""
     await pg.execute(SUPPRESS, sorted(hashes))
+    await pg.execute(COUNT)
     await pg.execute(DONE, job, events, profiles)
     await pg.execute(NOTIFY)

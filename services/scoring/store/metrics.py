@@ -24,7 +24,7 @@ REFUSED = Counter(
     "lead_router_links_refused_total", "Identifiers that were not joined, by reason", ["reason"], registry=REGISTRY
 )
 REVERSALS = Counter("lead_router_reversals_total", "Events that were judged anew later", registry=REGISTRY)
-ERASED = Counter("lead_router_leads_erased_total", "Leads forgotten on request", registry=REGISTRY)
+ERASED = Counter("lead_router_people_erased_total", "Requests to be forgotten that were done", registry=REGISTRY)
 DEAD = Counter("lead_router_scoring_dead_total", "Records that can never be scored", registry=REGISTRY)
 CACHED = Gauge("lead_router_scoring_cached_profiles", "Profiles in memory", registry=REGISTRY)
 FOLD = Histogram("lead_router_scoring_fold_seconds", "Folding a batch", buckets=_SECONDS, registry=REGISTRY)

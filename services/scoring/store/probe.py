@@ -28,7 +28,7 @@ SELECT e.id, e.key, e.weight, e.verdict, e.idx, s.body
   CROSS JOIN LATERAL (SELECT * FROM scoring.event e WHERE e.key = u.k AND e.id >= $2 ORDER BY e.id DESC LIMIT 20) e
   JOIN scoring.segment s ON s.id = e.segment"""
 SUPPRESSED: Final = "SELECT hash FROM scoring.suppressed"
-SECRET: Final = "SELECT key FROM scoring.secret"  # noqa: S105 a statement
+SECRET: Final = "SELECT key, erasures FROM scoring.secret"  # noqa: S105 a statement
 
 _bodies: Final = msgspec.json.Decoder(list[msgspec.Raw])
 
@@ -137,8 +137,9 @@ def packed_bodies(raw: list[bytes]) -> bytes:
     return bytes(cramjam.zstd.compress(b"[" + b",".join(raw) + b"]", level=1))
 
 
-async def suppressed(line: Line) -> tuple[bytes, frozenset[bytes]]:
-    """The key of the hashes, and the hashes of those who asked to be forgotten."""
+async def suppressed(line: Line) -> tuple[bytes, int, frozenset[bytes]]:
+    """The key of the hashes, how many erasures there were, and the hashes of those who asked to be forgotten."""
     async with line.use() as pg:
-        secret = await pg.fetchval(SECRET)
-        return secret, frozenset(row[0] for row in await pg.fetch(SUPPRESSED))
+        # The number first: an erasure in between makes the batch conflict, and is read then.
+        secret, erasures = await pg.fetchrow(SECRET)
+        return secret, erasures, frozenset(row[0] for row in await pg.fetch(SUPPRESSED))

@@ -16,7 +16,7 @@ from services.scoring.store.probe import packed_bodies, uuids
 TYPES: Final = (
     "text,text,int4[],int8[],int8[],int8[]",
     "text,text,int8,bytea,int8[]",
-    "int4,bytea",
+    "int8,int4,bytea",
     "uuid[],uuid[],int2[],int2[],int2[],int2[]",
     "uuid[],uuid[],int2[],int2[],int2[],int2[]",
     "uuid[],int2[],text[],int4[],int4[],bytea[],bytea[],bytea[]",
@@ -42,14 +42,19 @@ NO_ROW: Final[OutboxRow] = (None, None, None, None, [])
 Columns = tuple[list[Any], ...]
 
 
-def body_arguments(done: Folded, ties: Ties, emits: list[EmitIn]) -> list[Any]:
-    """Everything but the fence and the outbox row. Versions of the profiles move on: call once per batch."""
+def body_arguments(done: Folded, ties: Ties, emits: list[EmitIn], erasures: int) -> list[Any]:
+    """Everything but the fence and the outbox row. Versions of the profiles move on: call once per batch.
+
+    Args:
+        erasures: How many erasures the fold knew of.
+    """
     rows = new_rows(done)
     place = {row.event.id: number for number, row in enumerate(rows)}
     day = max(done.newest_ms, 0) // DAY_MS
     bumps = {emit.lead: READ if emit.only is None and emit.kind != "merged" else TOLD for emit in emits}
     created = {id_: lead for id_, lead in ties.changes.created.items() if lead.merged_into is None}
     return [
+        erasures,
         day,
         packed_bodies([row.event.body for row in rows]) if rows else b"",
         *_events(done.rows, place),

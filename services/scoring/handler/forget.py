@@ -1,0 +1,85 @@
+"""Who asked to be forgotten? Their later events are dropped, known only by a keyed hash."""
+
+from collections.abc import Iterable
+from hashlib import blake2b
+from typing import Any, Final
+
+from schemas.messages import ID_KINDS, LeadScored
+from services.scoring.core.fold import DELETED
+from services.scoring.core.identity import ANONYMOUS, Ident
+from services.scoring.core.read import Event, moment
+from services.scoring.store import erase, probe
+from services.scoring.store.connection import Line
+
+HASH_BYTES: Final = 16
+REMEMBERED_MAX: Final = 300_000
+
+
+class Forgotten:
+    """The list of those who asked to be forgotten.
+
+    Attributes:
+        erasures: How many erasures the list has seen; a batch folded under an older list is refused by the database.
+        count: Identifiers on the list.
+    """
+
+    def __init__(self) -> None:
+        self.erasures = 0
+        self._known = False
+        self._secret = b""
+        self._hashes: set[bytes] = set()
+        self._hash_of: dict[bytes, bytes] = {}
+
+    def changed(self) -> None:
+        """Read the list again before the next batch."""
+        self._known = False
+
+    async def refresh(self, line: Line) -> None:
+        """Read the list if it may have changed."""
+        if not self._known:
+            self._known = True
+            self._secret, self.erasures, hashes = await probe.suppressed(line)
+            self._hashes = set(hashes)
+
+    def expect(self, events: Iterable[Event]) -> None:
+        """What is about to be forgotten counts as forgotten for the whole batch, and those after it."""
+        for event in events:
+            if event.signal == DELETED:
+                self._hashes.update(self._hash(ident) for ident in event.idents if ident.strong)
+
+    @property
+    def count(self) -> int:
+        """How many identifiers are on the list."""
+        return len(self._hashes)
+
+    def holds(self, ident: Ident) -> bool:
+        """Whether events that name this identifier are dropped. Browsers are not on the list: they have no name."""
+        return ident.strong and self._hash(ident) in self._hashes
+
+    async def erase(self, pg: Any, event: Event, policy_version: int) -> list[LeadScored]:
+        """Forget the person that a `person.deleted` names, in the caller's transaction; what to tell the router."""
+        gone = await erase.erase(pg, [ident.key for ident in event.idents])
+        names = {(ident.kind, ident.value) for ident in event.idents} | set(gone.members)
+        hashes = [self._made(kind, value) for kind, value in names if kind != ANONYMOUS]
+        await erase.finish(pg, event.envelope_id, hashes, gone.events, len(gone.members))
+        return [
+            LeadScored(
+                kind="erased",
+                lead_id=lead.hex(),
+                version=version,
+                as_of=moment(event.received_ms),
+                policy_version=policy_version,
+            )
+            for lead, version in gone.leads
+        ]
+
+    def _hash(self, ident: Ident) -> bytes:
+        found = self._hash_of.get(ident.key)
+        if found is None:
+            if len(self._hash_of) > REMEMBERED_MAX:
+                self._hash_of.clear()
+            found = self._hash_of[ident.key] = self._made(ident.kind, ident.value)
+        return found
+
+    def _made(self, kind: int, value: str) -> bytes:
+        return blake2b(f"{ID_KINDS[kind]}|{value}".encode(), digest_size=HASH_BYTES, key=self._secret).digest()

@@ -219,6 +219,16 @@ instants = st.builds(
 @settings(max_examples=60, deadline=None)
 @example(calendar("sun 03:00-04:00"), datetime(2026, 10, 24, 23, tzinfo=UTC), 300)
 @example(calendar("always"), datetime(2026, 10, 24, 23, tzinfo=UTC), 300)
+@example(
+    calendar(
+        "always",
+        "UTC",
+        None,
+        Absence(start=datetime(2026, 10, 25, tzinfo=UTC), end=datetime(2026, 10, 25, 1, tzinfo=UTC)),
+    ),
+    datetime(2026, 10, 24, 23, tzinfo=UTC),
+    300,
+)
 @example(calendar("daily 00:00-24:00", "Europe/Helsinki", "FI"), datetime(2026, 12, 25, tzinfo=UTC), 300)
 def test_working_minutes_are_the_minutes_that_are_working(one: WorkCalendar, start: datetime, length: int) -> None:
     counted = sum(is_working(one, start + index * MINUTE) for index in range(length))

@@ -4,7 +4,7 @@ Burying is part of the batch's own transaction: the position moves past the reco
 Too many in a row stop the stage instead: then it is not the records that are wrong. Owns `log.dead_letter`.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextvars import ContextVar
 from datetime import datetime
 from typing import Any, Final
@@ -54,6 +54,10 @@ MARK: Final = (
 )
 NEWEST: Final = "SELECT coalesce(max(id), 0) FROM log.dead_letter"
 DEPTH: Final = "SELECT stage, reason, count(*) AS n FROM log.dead_letter WHERE replayed_at IS NULL GROUP BY 1, 2"
+
+# What makes messages of the key and bytes of letters that never were in the log, by their topic.
+Remake = Callable[[bytes | None, bytes | None], Sequence[Message]]
+REMADE: Final[dict[str, Remake]] = {}
 
 REPLAYED: Final = crash.step("deadletter.replayed", "dead letters are published again, not yet marked")
 
@@ -255,6 +259,11 @@ async def replay_many(
         after = rows[-1]["id"]
 
 
+def remade_by(topic: str, remake: Remake) -> None:
+    """Replay letters of `topic`, which is none of the log, through `remake`; it raises `BadMessage` for hopeless ones."""
+    REMADE[topic] = remake
+
+
 async def _put_back(writer: LogWriter, rows: Sequence[Any]) -> list[int]:
     """Publish the rows where they came from; returns the ids of those that came from the log at all."""
     places: dict[tuple[str, int], list[Any]] = {}
@@ -263,6 +272,9 @@ async def _put_back(writer: LogWriter, rows: Sequence[Any]) -> list[int]:
     back: list[int] = []
     # Into the partition it came from: a producer of somebody else may place keys in its own way.
     for (topic, part), group in places.items():
+        if topic in REMADE:
+            back += await _put_remade(writer, REMADE[topic], group, alone=len(rows) == 1)
+            continue
         messages = [Message(topic=topic, key=row["key"], value=row["value"]) for row in group]
         try:
             await writer.publish(messages, part=part)
@@ -272,4 +284,20 @@ async def _put_back(writer: LogWriter, rows: Sequence[Any]) -> list[int]:
         else:
             back += [row["id"] for row in group]
     crash.reach(REPLAYED)
+    return back
+
+
+async def _put_remade(writer: LogWriter, remake: Remake, rows: Sequence[Any], *, alone: bool) -> list[int]:
+    """Publish what the letters say today. Of many, those that still say nothing usable stay; one alone says why."""
+    messages: list[Message] = []
+    back: list[int] = []
+    for row in rows:
+        try:
+            messages += remake(row["key"], row["value"])
+        except BadMessage:
+            if alone:
+                raise
+        else:
+            back.append(row["id"])
+    await writer.publish(messages)
     return back

@@ -32,6 +32,7 @@ log = structlog.get_logger(__name__)
 APPEND: Final = "SELECT log.append($1::text[], $2::int[], $3::bytea[], $4::bytea[])"
 MAKE_PARTITIONS: Final = """
 INSERT INTO log.partition (topic, part) SELECT $1, generate_series(0, $2::int - 1)
+ WHERE NOT EXISTS (SELECT 1 FROM log.partition WHERE topic = $1)
 ON CONFLICT DO NOTHING"""
 COUNT_PARTITIONS: Final = "SELECT count(*) FROM log.partition WHERE topic = $1"
 BOUNDS: Final = "SELECT part, first, next FROM log.partition WHERE topic = $1 AND part = ANY ($2::int[])"

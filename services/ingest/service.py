@@ -21,7 +21,8 @@ from services.ingest.commands import create_source
 from services.ingest.core.addresses import networks
 from services.ingest.handler import metrics
 from services.ingest.handler.commit import Committer
-from services.ingest.handler.receive import STAGE, Policies, Receiver
+from services.ingest.handler.receive import STAGE, Receiver
+from services.ingest.handler.remake import REQUESTS, Policies, Remaker, Spelling
 from services.ingest.sources.base import Limits
 from services.ingest.store import NewSource, SourceCache, SourceStore
 from services.runtime.access import Access
@@ -34,8 +35,6 @@ from services.runtime.settings import Settings
 
 log = structlog.get_logger(__name__)
 
-# Where dead letters of ingest came from: no topic, but requests.
-REQUESTS: Final = "requests"
 SPOOL_LANE: Final = "spool"
 SPOOL_TURN_S: Final = 5.0
 LOOP: Final = "ingest commit"
@@ -91,10 +90,9 @@ class IngestService:
             queue_max=settings.ingest_queue_max,
             beat=lambda: loops.beat(LOOP),
         )
-        limits = Limits(
-            items=settings.batch_max_items, event_bytes=settings.event_max_bytes, nesting=settings.nesting_max
-        )
-        self._receiver = Receiver(self._committer, self._sources, policies, limits, clock)
+        limits, spelling = limits_of(settings), Spelling(policies)
+        deadletter.remade_by(REQUESTS, Remaker(limits, spelling))
+        self._receiver = Receiver(self._committer, self._sources, spelling, limits, clock)
         self._doors = Doors(self._receiver, self._sources, settings, clock, trusted)
         self._task: asyncio.Task[None] | None = None
 
@@ -157,15 +155,6 @@ class IngestService:
         await self._sources.refresh()
         return made
 
-    async def replay(self, key: bytes | None, value: bytes | None) -> int:
-        """Take the bytes of one of our dead letters again; how many events came of it.
-
-        Raises:
-            BadMessage: They still cannot be used.
-            Unavailable: Try again later.
-        """
-        return await self._receiver.replay(key, value)
-
     async def _bury(self, dead: Sequence[DeadRecord]) -> None:
         # The same bad item twice in one request is one dead letter.
         once = {(record.offset, record.reason): record for record in dead}
@@ -182,3 +171,13 @@ class IngestService:
             except LeadRouterError as error:
                 log.warning("the spool waits", reason=error.code)
             await asyncio.sleep(SPOOL_TURN_S)
+
+
+def limits_of(settings: Settings) -> Limits:
+    """The bounds of one request, from the settings."""
+    return Limits(items=settings.batch_max_items, event_bytes=settings.event_max_bytes, nesting=settings.nesting_max)
+
+
+def replay_requests(settings: Settings, policies: Policies | None) -> None:
+    """Let dead letters of ingest be put back by a process that runs no ingest (the command line)."""
+    deadletter.remade_by(REQUESTS, Remaker(limits_of(settings), Spelling(policies)))

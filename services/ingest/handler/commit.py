@@ -102,7 +102,7 @@ class Committer:
             _, late = await asyncio.wait([self._task], timeout=seconds)
             if late:
                 self._task.cancel()
-                await asyncio.gather(self._task, return_exceptions=True)
+            await asyncio.gather(self._task, return_exceptions=True)
         if self._away is not None:
             self._away.cancel()
             await asyncio.gather(self._away, return_exceptions=True)
@@ -145,6 +145,10 @@ class Committer:
     async def _run(self) -> None:
         try:
             await self._turn()
+        except Exception:
+            # A bug: nothing more is taken, the loop no longer beats, and the watchdog ends the process.
+            log.exception("the commit loop has ended")
+            raise
         finally:
             # However it ended: nobody may wait for an answer that never comes.
             self._closed = True

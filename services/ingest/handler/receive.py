@@ -6,32 +6,29 @@ Good items are kept whatever their neighbours are; bad ones go to the dead lette
 import asyncio
 import math
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from hashlib import blake2b
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 import msgspec
 
-from schemas.codec import Message, encode
-from schemas.topics import TRACKING_EVENTS
+from schemas.codec import Message
 from services.eventlog.ports import DeadRecord
-from services.ingest.core.identity import partition_key
 from services.ingest.core.limits import BadItem
-from services.ingest.core.mapping import Facts, known, to_event
-from services.ingest.core.spelling import Speller
+from services.ingest.core.mapping import Facts, known
 from services.ingest.handler import metrics
 from services.ingest.handler.commit import Committer
+from services.ingest.handler.remake import Origin, Spelling, message_of
 from services.ingest.sources.base import Arrival, BadBody, Limits, Parsed, Platform, Rejected
-from services.ingest.sources.registry import PLATFORMS
 from services.ingest.store import Source, SourceCache
 from services.runtime.clock import Clock
 from services.runtime.errors import BadMessage, LeadRouterError, Unavailable
 
 STAGE: Final = "ingest"
-# Dead letters have no place in the log: a partition that none has, and a number made of their bytes, so that the same
-# bad item sent again is the same dead letter.
-NO_PART: Final = -1
+# Dead letters of requests have no place in the log. Their offset is a number made of their bytes, so that the same bad
+# item sent again is the same dead letter.
+PART: Final = 0
 # A publishable key is public: what strangers send with it must not fill the table.
 PUBLISHABLE_DEAD_PER_MINUTE: Final = 300
 # How many bad items an answer lists.
@@ -41,38 +38,12 @@ TURN_EVENTS: Final = 500
 SUCCESS: Final = b'{"success":true}'
 
 
-class _Policy(Protocol):
-    @property
-    def version(self) -> int: ...
-    @property
-    def spellings(self) -> Mapping[str, str]: ...
-
-
-class Policies(Protocol):
-    """What ingest needs of the policy: the company's own names of events."""
-
-    @property
-    def active(self) -> _Policy:
-        """The rules that hold now."""
-        ...
-
-
 class Answer(msgspec.Struct, frozen=True, kw_only=True):
     """What the client is told."""
 
     status: int = 200
     body: bytes = SUCCESS
     retry_after_s: int | None = None
-
-
-class Origin(msgspec.Struct, frozen=True, kw_only=True):
-    """The key of a dead letter: all that is needed to read its bytes again."""
-
-    source: str
-    platform: str
-    publishable: bool
-    received_at: datetime
-    ip: str | None = None
 
 
 def problem(status: int, code: str, message: str, detail: Any = None, retry_after_s: float | None = None) -> Answer:
@@ -93,14 +64,13 @@ class Receiver:
     """Handles requests whose source is known."""
 
     def __init__(
-        self, committer: Committer, sources: SourceCache, policies: Policies | None, limits: Limits, clock: Clock
+        self, committer: Committer, sources: SourceCache, spelling: Spelling, limits: Limits, clock: Clock
     ) -> None:
         self._committer = committer
         self._sources = sources
-        self._policies = policies
+        self._spelling = spelling
         self._limits = limits
         self._clock = clock
-        self._spelled: tuple[int, Speller] = (-1, Speller())
         self._dead_minute: Counter[str] = Counter()
         self._minute = 0
 
@@ -142,60 +112,22 @@ class Receiver:
             return Answer(status=refused.status, body=msgspec.json.encode(body))
         return Answer(body=_summary(len(messages), parsed.rejected)) if parsed.rejected else _OK
 
-    async def replay(self, key: bytes | None, value: bytes | None) -> int:
-        """Take the bytes of a dead letter again; how many events came of it.
-
-        Raises:
-            BadMessage: They still cannot be used; its code says why.
-            Unavailable: Try again later.
-        """
-        origin = origin_of(key)
-        platform = PLATFORMS.get(origin.platform)
-        if platform is None:
-            msg = f"the platform {origin.platform} of this dead letter is not known to this version"
-            raise BadMessage(msg, code="unknown_platform")
-        facts = Facts(
-            source=f"/sources/{origin.source}",
-            trust="publishable" if origin.publishable else "secret",
-            received_at=origin.received_at,
-            peer=origin.ip,
-        )
-        try:
-            parsed = platform.parse_item(value or b"", self._limits)
-        except BadBody as error:
-            raise BadMessage(error.message, code=error.code) from error
-        messages, _ = await self._map(parsed, facts)
-        if parsed.rejected:
-            first = parsed.rejected[0]
-            raise BadMessage(first.message, code=first.code)
-        await self._committer.commit(messages)
-        return len(messages)
-
     async def _map(self, parsed: Parsed, facts: Facts) -> tuple[list[Message], Counter[str]]:
         """Messages of the good items; those that turn out bad join the rejected ones."""
-        speller = self._speller()
-        topic = TRACKING_EVENTS.name
+        speller = self._spelling.speller()
         messages: list[Message] = []
         signals: Counter[str] = Counter()
         for turn, (index, seen) in enumerate(parsed.seen, 1):
             try:
-                event = to_event(seen, facts, speller)
+                message, signal = message_of(seen, facts, speller)
             except BadItem as bad:
                 parsed.rejected.append(Rejected(index=index, code=bad.code, message=bad.message, raw=seen.raw))
             else:
-                messages.append(Message(topic=topic, key=partition_key(event.data.ids), value=encode(event)))
-                signals[event.data.signal] += 1
+                messages.append(message)
+                signals[signal] += 1
             if turn % TURN_EVENTS == 0:
                 await asyncio.sleep(0)
         return messages, signals
-
-    def _speller(self) -> Speller:
-        if self._policies is None:
-            return self._spelled[1]
-        policy = self._policies.active
-        if policy.version != self._spelled[0]:
-            self._spelled = (policy.version, Speller(policy.spellings))
-        return self._spelled[1]
 
     def _dead(
         self, rejected: Sequence[Rejected], source: Source, platform: Platform, at: datetime, peer: str | None
@@ -210,7 +142,7 @@ class Receiver:
         key = msgspec.json.encode(origin)
         return [
             DeadRecord(
-                part=NO_PART,
+                part=PART,
                 offset=_number(source.id, bad.raw),
                 reason=bad.code,
                 detail=bad.message,
@@ -240,19 +172,6 @@ class Receiver:
 
 
 _OK: Final = Answer()
-
-
-def origin_of(key: bytes | None) -> Origin:
-    """Where a dead letter came from.
-
-    Raises:
-        BadMessage: The key is not one of ours.
-    """
-    try:
-        return msgspec.json.decode(key or b"", type=Origin)
-    except msgspec.DecodeError as error:
-        msg = "this dead letter does not say which source it came from"
-        raise BadMessage(msg, code="no_origin") from error
 
 
 def _number(source_id: str, raw: bytes) -> int:

@@ -1,8 +1,8 @@
 """A live ingest on a real port, over the log in a real PostgreSQL."""
 
 import json
-import secrets
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -12,6 +12,7 @@ from schemas.codec import CloudEvent, tracking_decoder
 from schemas.messages import Tracking
 from schemas.topics import TRACKING_EVENTS
 from services.eventlog import deadletter
+from services.eventlog.api import log_router
 from services.eventlog.deadletter import DeadLetter
 from services.eventlog.open import open_log
 from services.eventlog.ports import Log
@@ -22,14 +23,15 @@ from services.runtime.clock import SystemClock
 from services.runtime.db import Database, Listener
 from services.runtime.health import Loops
 from services.runtime.http import Server, make_app
-from services.runtime.secretbox import SecretBox
+from services.runtime.secretbox import open_secret_box
 from services.runtime.settings import Settings
 
 
 class Ingest:
     """What a test holds of the live stage."""
 
-    def __init__(self, settings: Settings, db: Database, log: Log | None = None) -> None:
+    def __init__(self, settings: Settings, db: Database, folder: Path, log: Log | None = None) -> None:
+        self.folder = folder
         self.settings = settings
         self.db = db
         self.clock = SystemClock()
@@ -37,7 +39,7 @@ class Ingest:
         self.log = log or open_log(settings, db, self.listener)
         self.loops = Loops(self.clock)
         self.access = Access(db, self.clock, self.listener)
-        self.box = SecretBox(secrets.token_bytes(32))
+        self.box = open_secret_box(settings.model_copy(update={"data_dir": folder}))
         self.service = IngestService(
             settings=settings,
             db=db,
@@ -49,7 +51,7 @@ class Ingest:
             loops=self.loops,
             box=self.box,
         )
-        app = make_app(self.service.routes(), self.service.routers(), self.access)
+        app = make_app(self.service.routes(), [*self.service.routers(), log_router(db, self.log)], self.access)
         self.server = Server(app, "127.0.0.1", 0)
         self.http = httpx.AsyncClient(timeout=30)
 
@@ -100,9 +102,9 @@ class Ingest:
 
 
 @pytest.fixture
-async def ingest(database: Database) -> AsyncIterator[Ingest]:
+async def ingest(database: Database, tmp_path: Path) -> AsyncIterator[Ingest]:
     """A live ingest with one source whose key is `the-write-key`."""
-    made = Ingest(Settings(_env_file=None), database)
+    made = Ingest(Settings(_env_file=None), database, tmp_path)
     await made.start()
     yield made
     await made.stop()

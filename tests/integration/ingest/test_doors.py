@@ -7,7 +7,6 @@ import zlib
 from typing import Any
 
 import httpx
-import pytest
 import segment.analytics as segment_sdk
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -38,28 +37,36 @@ async def test_a_batch(ingest: Ingest) -> None:
     assert {event.source for event in events} == {f"/sources/{ingest.source.id}"}
 
 
-@pytest.mark.parametrize("path", ["track", "t", "identify", "i", "page", "p", "screen", "s", "group", "g", "alias", "a"])
-async def test_every_single_call(ingest: Ingest, path: str) -> None:
+async def test_every_single_call(ingest: Ingest) -> None:
     item = {"userId": "u1", "event": "Form Submitted", "previousId": "u0", "groupId": "g1", "writeKey": "the-write-key"}
-    answer = await ingest.post(f"/v1/{path}", item, key=None)
-    assert answer.status_code == 200
-    assert len(await ingest.events()) == 1
+    paths = ["track", "t", "identify", "i", "page", "p", "screen", "s", "group", "g", "alias", "a"]
+    for path in paths:
+        answer = await ingest.post(f"/v1/{path}", {**item, "messageId": path}, key=None)
+        assert answer.json() == {"success": True}, path
+    signals = {event.id: event.data.signal for event in await ingest.events()}
+    kinds = [
+        "form.submitted",
+        "person.identified",
+        "page.viewed",
+        "page.viewed",
+        "account.updated",
+        "person.identified",
+    ]
+    assert [signals[path] for path in paths[::2]] == kinds
+    assert [signals[path] for path in paths[1::2]] == kinds
 
 
-@pytest.mark.parametrize(
-    ("path", "where"),
-    [
-        ("/v1/b", {"key": None, "body": {"writeKey": "the-write-key"}}),
-        ("/v1/import", {}),
-        ("/beacon/v1/batch?writeKey=the-write-key", {"key": None}),
-        ("/v1/batch", {"headers": {"content-type": "text/plain"}}),
-        ("/v1/batch", {"headers": {"content-type": "application/x-www-form-urlencoded"}}),
-    ],
-)
-async def test_keys_wherever_clients_put_them(ingest: Ingest, path: str, where: dict[str, Any]) -> None:
-    body = {**batch(PAGE), **where.pop("body", {})}
-    answer = await ingest.post(path, body, **where)
-    assert (answer.status_code, answer.json()) == (200, {"success": True})
+async def test_keys_wherever_clients_put_them(ingest: Ingest) -> None:
+    inside = {**batch(PAGE), "writeKey": "the-write-key"}
+    for path, body, more in (
+        ("/v1/b", inside, {"key": None}),
+        ("/v1/import", batch(PAGE), {}),
+        ("/beacon/v1/batch?writeKey=the-write-key", batch(PAGE), {"key": None}),
+        ("/v1/batch", batch(PAGE), {"headers": {"content-type": "text/plain"}}),
+        ("/v1/batch", batch(PAGE), {"headers": {"content-type": "application/x-www-form-urlencoded"}}),
+    ):
+        answer = await ingest.post(path, body, **more)
+        assert (answer.status_code, answer.json()) == (200, {"success": True})
 
 
 async def test_a_bearer_key_and_no_key(ingest: Ingest) -> None:
@@ -138,7 +145,11 @@ async def test_half_good_batches(ingest: Ingest) -> None:
         "bad_characters": {**PAGE, "anonymousId": "a\u0000b"},
         "event_too_large": {**PAGE, "properties": {"x": "y" * 40_000}},
     }
-    items = [{**PAGE, "messageId": "good-1", "timestamp": "2026-2-02T00:30:08.276Z"}, *bad.values(), {**PAGE, "messageId": "good-2"}]
+    items = [
+        {**PAGE, "messageId": "good-1", "timestamp": "2026-2-02T00:30:08.276Z"},
+        *bad.values(),
+        {**PAGE, "messageId": "good-2"},
+    ]
     answer = await ingest.post("/v1/batch", batch(*items))
     assert answer.status_code == 200
     body = answer.json()
@@ -154,16 +165,20 @@ async def test_half_good_batches(ingest: Ingest) -> None:
     assert len(await ingest.dead()) == len(bad), "the same bad item sent again is the same dead letter"
 
 
-async def test_a_dead_letter_is_mended_and_replayed(ingest: Ingest) -> None:
-    await ingest.post("/v1/batch", batch({**PAGE, "anonymousId": "null", "messageId": "m9"}))
-    letter = (await ingest.dead())[0]
-    with pytest.raises(Exception, match="names nobody"):
-        await ingest.service.replay(letter.key, letter.value)
-    assert letter.value is not None
-    assert await ingest.service.replay(letter.key, letter.value.replace(b'"null"', b'"a9"')) == 1
+async def test_dead_letters_are_mended_and_replayed(ingest: Ingest) -> None:
+    bad = {**PAGE, "anonymousId": "null", "messageId": "m9"}
+    await ingest.post("/v1/batch", batch(bad, {**bad, "messageId": "m8"}, {"type": "page", "messageId": "m7"}))
+    first = (await ingest.dead())[0]
+    again = f"/v1/ops/dead-letters/{first.id}/replay"
+    problem(await ingest.api("POST", again), 400, first.reason)
+    async with ingest.db.raw() as pg:  # mended by hand; a newer parser or policy would do the same
+        await pg.execute("UPDATE log.dead_letter SET value = replace(convert_from(value, 'UTF8'), 'null', 'a9')::bytea")
+    answer = await ingest.api("POST", "/v1/ops/dead-letters/replay", json={"stage": "ingest"})
+    assert answer.json() == {"replayed": 2}, "one still names nobody: it waits on"
     events = await ingest.events()
-    assert [(event.id, event.data.ids[0].value) for event in events] == [("m9", "a9")]
-    assert events[0].source == f"/sources/{ingest.source.id}"
+    assert sorted((event.id, event.data.ids[0].value) for event in events) == [("m8", "a9"), ("m9", "a9")]
+    assert {event.source for event in events} == {f"/sources/{ingest.source.id}"}
+    assert [letter.reason for letter in await ingest.dead() if letter.replayed_at is None] == ["no_id"]
 
 
 async def test_a_browser_and_its_preflight(ingest: Ingest) -> None:
@@ -220,7 +235,9 @@ async def test_cloudevents(ingest: Ingest) -> None:
     events = {found.id: found for found in await ingest.events()}
     assert sorted(events) == ["e1", "e2", "e3"]
     assert events["e3"].data.ids[0].value == "jané@fjordsoft.example"
-    problem(await ingest.post("/events", event, key=None, headers={"content-type": "application/json"}), 401, "unknown_key")
+    problem(
+        await ingest.post("/events", event, key=None, headers={"content-type": "application/json"}), 401, "unknown_key"
+    )
     asked = await ingest.http.options("/events", headers={"webhook-request-origin": "events.example"})
     assert (asked.status_code, asked.headers["webhook-allowed-origin"]) == (200, "events.example")
 
@@ -232,7 +249,9 @@ async def test_standard_webhooks(ingest: Ingest) -> None:
 
     made = await ingest.create("generic", "standardwebhooks")
     assert made.secret is not None
-    body = json.dumps({"type": "contact.created", "timestamp": "2026-11-03T20:26:10Z", "data": {"email": "jane@x.example"}})
+    body = json.dumps(
+        {"type": "contact.created", "timestamp": "2026-11-03T20:26:10Z", "data": {"email": "jane@x.example"}}
+    )
     at = datetime.now(UTC)
     headers = {"webhook-id": "msg_1", "webhook-timestamp": str(int(at.timestamp()))}
     headers["webhook-signature"] = Webhook(made.secret).sign("msg_1", at, body)
@@ -251,7 +270,9 @@ async def test_a_hook_never_says_no_to_a_body(ingest: Ingest) -> None:
 
 
 async def test_many_at_once_are_committed_together(ingest: Ingest) -> None:
-    answers = await asyncio.gather(*(ingest.post("/v1/batch", batch({**PAGE, "messageId": f"m{i}"})) for i in range(60)))
+    answers = await asyncio.gather(
+        *(ingest.post("/v1/batch", batch({**PAGE, "messageId": f"m{i}"})) for i in range(60))
+    )
     assert {answer.status_code for answer in answers} == {200}
     assert len(await ingest.events()) == 60
 
@@ -261,7 +282,11 @@ async def test_the_real_segment_client(ingest: Ingest) -> None:
 
     def drive(compress: bool) -> None:
         client = segment_sdk.Client(
-            "the-write-key", host=ingest.url, gzip=compress, on_error=lambda error, _: failed.append(error), max_retries=0
+            "the-write-key",
+            host=ingest.url,
+            gzip=compress,
+            on_error=lambda error, _: failed.append(error),
+            max_retries=0,
         )
         client.identify("u1", {"email": "vp@nordwind.example", "title": "VP Operations"})
         client.track("u1", "Webinar Attended", {"webinar": "x"})
@@ -277,19 +302,45 @@ async def test_the_real_segment_client(ingest: Ingest) -> None:
     await asyncio.to_thread(drive, True)
     assert failed == []
     signals = sorted(event.data.signal for event in await ingest.events())
-    once = ["account.updated", "numbers", "page.viewed", "page.viewed", "person.identified", "person.identified", "webinar.attended"]
+    once = [
+        "account.updated",
+        "numbers",
+        "page.viewed",
+        "page.viewed",
+        "person.identified",
+        "person.identified",
+        "webinar.attended",
+    ]
     assert signals == sorted(once * 2)
 
 
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(st.characters(codec=None), max_size=30),
-    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.sampled_from(["batch", "type", "userId", "event", "context", "traits", "properties", "timestamp", "sentAt"]), inner, max_size=5),
+    lambda inner: (
+        st.lists(inner, max_size=4)
+        | st.dictionaries(
+            st.sampled_from(
+                ["batch", "type", "userId", "event", "context", "traits", "properties", "timestamp", "sentAt"]
+            ),
+            inner,
+            max_size=5,
+        )
+    ),
     max_leaves=25,
 )
 
 
 @settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
-@given(body=st.one_of(st.binary(max_size=300), json_values.map(lambda v: json.dumps(v).encode()), json_values.map(lambda v: json.dumps({"batch": [v, PAGE]}).encode()), st.binary(max_size=100).map(gzip.compress), st.binary(max_size=60).map(lambda tail: b'{"batch":[{"type":"page","userId":"' + tail + b'"}]}')), path=st.sampled_from(["/v1/batch", "/v1/track", "/v1/i", "/events", "hook"]))
+@given(
+    body=st.one_of(
+        st.binary(max_size=300),
+        json_values.map(lambda v: json.dumps(v).encode()),
+        json_values.map(lambda v: json.dumps({"batch": [v, PAGE]}).encode()),
+        st.binary(max_size=100).map(gzip.compress),
+        st.binary(max_size=60).map(lambda tail: b'{"batch":[{"type":"page","userId":"' + tail + b'"}]}'),
+    ),
+    path=st.sampled_from(["/v1/batch", "/v1/track", "/v1/i", "/events", "hook"]),
+)
 async def test_fuzz(ingest: Ingest, body: bytes, path: str) -> None:
     where = f"/hooks/{ingest.source.id}" if path == "hook" else path
     answer = await ingest.post(where, body)

@@ -88,7 +88,9 @@ class Loops:
         self._checks[name] = check
 
     async def unready(self) -> dict[str, str]:
-        """Check to what is wrong; empty when work may come."""
+        """Check to what is wrong; empty when work may come. Without any check yet we are still starting."""
+        if not self._checks:
+            return {"start": "still starting"}
 
         async def ask(check: Check) -> str | None:
             try:

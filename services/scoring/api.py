@@ -5,6 +5,7 @@ from uuid import UUID, uuid4
 
 from fastapi import APIRouter, Depends, Path, Query
 from msgspec import to_builtins
+from pydantic import BaseModel, ConfigDict, Field
 
 from schemas.codec import CloudEvent, Message, encode
 from schemas.messages import Identifier, Tracking
@@ -18,6 +19,7 @@ from services.runtime.http import ApiError
 from services.runtime.paging import Cursor, Limit, decode_cursor, encode_cursor, page
 from services.scoring.core.identity import Names
 from services.scoring.store.people import Job, PeopleStore
+from services.scoring.store.split import Splitter
 
 SOURCE: Final = "/scoring/api"
 Reader = Annotated[Identity, Depends(require("marketing", "ops", "rep"))]
@@ -26,10 +28,18 @@ Named = Annotated[str | None, Query(min_length=1, max_length=256)]
 Key = Annotated[str, Path(pattern="^[0-9a-f]{32}$", description="Key of a profile, or a lead id")]
 
 
-def people_router(store: PeopleStore, writer: LogWriter, clock: Clock) -> APIRouter:
+class Split(BaseModel):
+    """Which identifiers belong to somebody else: their keys, or the lead whose merge was wrong."""
+
+    model_config = ConfigDict(strict=True, extra="forbid")
+
+    keys: list[Annotated[str, Field(pattern="^[0-9a-f]{32}$")]] = Field(default=[], max_length=50)
+    merged: str | None = Field(default=None, pattern="^[0-9a-f]{32}$")
+
+
+def people_router(store: PeopleStore, splitter: Splitter, writer: LogWriter, clock: Clock) -> APIRouter:
     """The routes."""
     router = APIRouter(prefix="/v1/people", tags=["people"])
-    names = Names(10_000)
 
     @router.get("")
     async def find(
@@ -73,6 +83,22 @@ def people_router(store: PeopleStore, writer: LogWriter, clock: Clock) -> APIRou
         more = len(items) > limit
         return page(items[:limit], encode_cursor(items[limit - 1]["event_id"]) if more else None)
 
+    _add_changes(router, store, splitter, writer, clock)
+    return router
+
+
+def _add_changes(router: APIRouter, store: PeopleStore, splitter: Splitter, writer: LogWriter, clock: Clock) -> None:
+    names = Names(10_000)
+
+    @router.post("/{lead_id}/split")
+    async def split(_caller: Eraser, lead_id: Key, body: Split) -> dict[str, Any]:
+        """Undo a merge: these identifiers are another person. Points go with their identifiers."""
+        if bool(body.keys) == bool(body.merged):
+            raise BadMessage("give either keys or merged", code="invalid")
+        keys = [UUID(key) for key in body.keys] if body.keys else None
+        old, new = await splitter.split(UUID(lead_id), keys, UUID(body.merged) if body.merged else None)
+        return {"lead_id": old.hex, "new_lead_id": new.hex}
+
     @router.delete("/{email}", status_code=202)
     async def forget(_caller: Eraser, email: Annotated[str, Path(max_length=256)]) -> dict[str, Any]:
         """Forget a person: profiles, events and their bodies. Later events of the same address are dropped."""
@@ -104,8 +130,6 @@ def people_router(store: PeopleStore, writer: LogWriter, clock: Clock) -> APIRou
             raise
         found = await store.job(job)
         return _shown(found) if found else {"id": job, "state": "asked"}
-
-    return router
 
 
 def _shown(job: Job) -> dict[str, Any]:

@@ -27,9 +27,11 @@ from services.scoring.handler.outcomes import OutcomesHandler
 from services.scoring.store.erase import CHANNEL
 from services.scoring.store.metrics import Meters
 from services.scoring.store.people import PeopleStore
+from services.scoring.store.split import Splitter
 
 STAGE: Final[StageName] = "scoring"
 LANE: Final = "batch"
+API_LANE: Final = "api"
 
 
 class ScoringService:
@@ -61,6 +63,7 @@ class ScoringService:
         del access
         self.people = PeopleStore(db)
         self._policies = policies
+        self._directory = directory
         self._writer = log.writer()
         self._clock = clock
         self._consuming = False
@@ -68,6 +71,7 @@ class ScoringService:
             db=db, settings=settings, policies=policies, directory=directory, clock=clock, meters=Meters()
         )
         self.outbox = self.handler.outbox = log.outbox(STAGE, LANE, self.handler.encode)
+        self.splitter = Splitter(db, log.outbox(STAGE, API_LANE), clock, self.handler.encode, self._account_of)
         listener.on(CHANNEL, self.handler.suppressed_changed)
 
         def consumer(topic: str, handler: Any, **more: Any) -> Consumer[Any]:
@@ -85,7 +89,11 @@ class ScoringService:
 
     def routers(self) -> list[APIRouter]:
         """The API of people."""
-        return [people_router(self.people, self._writer, self._clock)]
+        return [people_router(self.people, self.splitter, self._writer, self._clock)]
+
+    def _account_of(self, email: str) -> str | None:
+        found = self._directory.view.match(email=email)
+        return found.account.domain if found else None
 
     async def start(self, *, consume: bool = True) -> None:
         """Make the partitions of the events, then begin to read.

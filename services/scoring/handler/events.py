@@ -30,7 +30,7 @@ from services.scoring.core.fold import Fold, Folded
 from services.scoring.core.identity import ANONYMOUS, Names, generation_key
 from services.scoring.core.link import Lead, Link, Ties
 from services.scoring.core.read import DAY_MS, Dead, Event, millis, read
-from services.scoring.core.snapshot import message, messages
+from services.scoring.core.snapshot import messages
 from services.scoring.handler.cache import Cache
 from services.scoring.handler.forget import Forgotten
 from services.scoring.store import erase, keep, probe, write
@@ -328,16 +328,13 @@ class ScoringHandler:
             crash.reach(APPLIED)
             if work.dead:
                 await bury(pg, batch.stage, batch.topic, work.dead)
-            outgoing = []
-            gone: set[str] = set()
+            heads, members = (told["heads"], told["members"]) if told is not None else (b"", b"")
+            emits = work.emits
             for event in work.deletions:
-                for scored in await self._forgotten.erase(pg, event, self._policies.active.version):
-                    gone.add(scored.lead_id)
-                    outgoing.append(message(scored))
-            if told is not None:
-                payload = framed(work.input, told["heads"], told["members"])
-                outgoing += [one for one in self.encode(payload) if one.key.decode() not in gone]
-            staged = await outbox.stage(pg, outgoing) if outgoing else None
+                for emit, head in await self._forgotten.erase(pg, event):
+                    emits = [emit, *(one for one in emits if one.lead != emit.lead)]
+                    heads += head
+            staged = await outbox.stage_payload(pg, framed(pack(emits), heads, members)) if emits else None
             crash.reach(STAGED)
         return staged
 

@@ -4,10 +4,11 @@ from collections.abc import Iterable
 from hashlib import blake2b
 from typing import Any, Final
 
-from schemas.messages import ID_KINDS, LeadScored
+from schemas.messages import ID_KINDS
+from services.scoring.core.emit import EmitIn
 from services.scoring.core.fold import DELETED
 from services.scoring.core.identity import ANONYMOUS, Ident
-from services.scoring.core.read import Event, moment
+from services.scoring.core.read import Event
 from services.scoring.store import erase, probe
 from services.scoring.store.connection import Line
 
@@ -56,20 +57,18 @@ class Forgotten:
         """Whether events that name this identifier are dropped. Browsers are not on the list: they have no name."""
         return ident.strong and self._hash(ident) in self._hashes
 
-    async def erase(self, pg: Any, event: Event, policy_version: int) -> list[LeadScored]:
-        """Forget the person that a `person.deleted` names, in the caller's transaction; what to tell the router."""
+    async def erase(self, pg: Any, event: Event) -> list[tuple[EmitIn, bytes]]:
+        """Forget the person that a `person.deleted` names, in the caller's transaction.
+
+        Returns:
+            What to tell the router of each lead, and the packed lead and version.
+        """
         gone = await erase.erase(pg, [ident.key for ident in event.idents])
         names = {(ident.kind, ident.value) for ident in event.idents} | set(gone.members)
         hashes = [self._made(kind, value) for kind, value in names if kind != ANONYMOUS]
         await erase.finish(pg, event.envelope_id, hashes, gone.events, len(gone.members))
         return [
-            LeadScored(
-                kind="erased",
-                lead_id=lead.hex(),
-                version=version,
-                as_of=moment(event.received_ms),
-                policy_version=policy_version,
-            )
+            (EmitIn("erased", lead, event.received_ms, False, None, None, []), lead + version.to_bytes(8))
             for lead, version in gone.leads
         ]
 

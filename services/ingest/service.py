@@ -162,11 +162,13 @@ class IngestService:
             await deadletter.bury(pg, STAGE, REQUESTS, list(once.values()))
 
     async def _relay(self, spool: Outbox) -> None:
-        """Empty the spools that a crash, or a process that is gone, left behind; say how much waits."""
+        """Begin to empty the spools that a crash, or a process that is gone, left behind; say how much waits."""
+        begun = False
         while True:
             try:
-                if not self._committer.log_away:
-                    await spool.drain()
+                if not begun:
+                    await spool.drain()  # from here on the outbox does it by itself
+                    begun = True
                 metrics.SPOOL_DEPTH.set(await spool.waiting())
             except LeadRouterError as error:
                 log.warning("the spool waits", reason=error.code)

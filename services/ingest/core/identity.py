@@ -95,7 +95,8 @@ def identifiers(
         emails: Where an address may stand, most trusted first; the first good one counts. Others are not taken: two
             addresses in one event would make one person of two.
         user: The client's user id. When it is an address it is one more place for `emails`.
-        previous: The id that an `alias` says is the same person: a user id, an address or an anonymous id.
+        previous: The id that an `alias` says is the same person: a user id, an address or an anonymous id, told apart
+            by their looks; or an `Identifier`.
 
     Raises:
         BadItem: A given id is a placeholder, too long or of a wrong type; `bad_email` or `no_id` when nothing is left.
@@ -136,12 +137,15 @@ def identifiers(
 
 def _add_previous(made: list[Identifier], previous: object) -> None:
     """Put the alias's other id in its place by strength. One that looks like a browser's own id is anonymous."""
-    text = clean_id(previous, "previousId")
-    if text is None:
-        return
-    email = clean_email(text) if "@" in text else None
-    kind: IdKind = "email" if email else ("anonymous" if _UUID.fullmatch(text) else "user")
-    other = Identifier(kind=kind, value=email or text)
+    if isinstance(previous, Identifier):
+        other = previous
+    else:
+        text = clean_id(previous, "previousId")
+        if text is None:
+            return
+        email = clean_email(text) if "@" in text else None
+        kind: IdKind = "email" if email else ("anonymous" if _UUID.fullmatch(text) else "user")
+        other = Identifier(kind=kind, value=email or text)
     if other not in made:
         made.append(other)
         made.sort(key=lambda one: ID_KINDS.index(one.kind))

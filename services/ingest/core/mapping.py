@@ -36,15 +36,18 @@ class Seen(msgspec.Struct, kw_only=True, gc=False):
         raw: The item's own bytes, for the dead letter.
         id: The source's id of the event; a hash of the event stands in when there is none.
         signal: Our signal when the kind of the item decides it; None: `name` is looked up.
+        otherwise: The signal when nobody knows the name: a form named "Demo request" is more than a form.
         source: The event's own CloudEvents source, when it has one.
         emails: Where an address may stand, most trusted first. `properties` and the user id come after these.
         page: Facts about the page that was open: url, path, title.
         volatile: Names of fields in `raw` that change with each try, left out of the hash.
+        key_time: The time in the dedupe key where it is coarser than the event's own: two reports of one thing.
     """
 
     raw: bytes
     id: Any = None
     signal: str | None = None
+    otherwise: str | None = None
     name: Any = None
     source: str | None = None
     time: Any = None
@@ -66,6 +69,7 @@ class Seen(msgspec.Struct, kw_only=True, gc=False):
     actor: Actor | None = None
     message_id: Any = None
     volatile: tuple[str, ...] = ("sentAt", "writeKey", "receivedAt")
+    key_time: datetime | None = None
 
 
 class Facts(msgspec.Struct, frozen=True, kw_only=True):
@@ -89,7 +93,7 @@ def to_event(seen: Seen, facts: Facts, speller: Speller) -> CloudEvent[Tracking]
     Raises:
         BadItem: The event can never be used; its code says why.
     """
-    signal = seen.signal or speller.signal(seen.name)
+    signal = seen.signal or _signal(seen, speller)
     at = event_time(seen.time, seen.sent_at, facts.received_at)
     found = hints(seen.properties) if seen.properties else _EMPTY
     ids = _ids(seen, found)
@@ -120,7 +124,13 @@ def to_event(seen: Seen, facts: Facts, speller: Speller) -> CloudEvent[Tracking]
     if seen.source:
         # A browser could name any source, and so use up the id of an event that is still to come from there.
         source = f"{facts.source}#{seen.source}" if publishable else seen.source
-    return CloudEvent(id=_event_id(seen), source=source, type=event_type(signal), time=at.own, data=data)
+    return CloudEvent(id=_event_id(seen), source=source, type=event_type(signal), time=seen.key_time or at.own, data=data)
+
+
+def _signal(seen: Seen, speller: Speller) -> str:
+    if seen.otherwise is None:
+        return speller.signal(seen.name)
+    return speller.known(seen.name) or seen.otherwise
 
 
 def _ids(seen: Seen, found: Mapping[str, Any]) -> list[Identifier]:

@@ -125,6 +125,10 @@ class Speller:
             self._cache[name] = found
         return found
 
+    def known(self, name: object) -> str | None:
+        """The signal that `name` means when somebody knows the name, else None."""
+        return self._known.get(fold(name[:NAME_MAX])) if isinstance(name, str) else None
+
     def _of_type(self, name: str) -> str | None:
         """`com.example.email.opened`: a reverse domain before a name that we know."""
         parts = name[:NAME_MAX].split(".")

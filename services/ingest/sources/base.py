@@ -50,11 +50,23 @@ class Rejected(msgspec.Struct, frozen=True, kw_only=True):
     raw: bytes
 
 
+class Ignored(msgspec.Struct, frozen=True, kw_only=True):
+    """One item of a type that means nothing to us, counted by that type.
+
+    An item of a type that nobody here knows is also in `seen`, as a signal of the sender's own, so that a policy can
+    name it. An item of a type that is known to be of no use (`processed`, `sent`, a ping) is only counted.
+    """
+
+    index: int
+    type: str
+
+
 class Parsed(msgspec.Struct, kw_only=True):
-    """What a body held: good items with their place, and bad ones."""
+    """What a body held: good items with their place, bad ones, and those that mean nothing to us."""
 
     seen: list[tuple[int, Seen]]
     rejected: list[Rejected]
+    ignored: list[Ignored] = []
 
 
 class BadBody(Exception):
@@ -80,6 +92,8 @@ class Platform(msgspec.Struct, frozen=True, kw_only=True):
         parse: (arrival, limits) to what the body holds. Raises `BadBody`.
         parse_item: (the bytes of one rejected item, limits) to what it holds now: replay of a dead letter.
         signed: Every source of it has a secret: one is made when none is given, and unsigned requests are refused.
+        challenge: (query, source id) to the text that a GET probe must be answered with; None: the usual answer.
+        token: What a signature covers when it does not cover the event: the same token with another body is refused.
     """
 
     name: str
@@ -87,6 +101,8 @@ class Platform(msgspec.Struct, frozen=True, kw_only=True):
     parse_item: Callable[[bytes, Limits], Parsed]
     verify: Callable[[Arrival, Sequence[str]], str | None] = nothing_to_verify
     signed: bool = False
+    challenge: Callable[[Mapping[str, str], str], str | None] | None = None
+    token: Callable[[Arrival], str | None] | None = None
 
 
 _any: Final = msgspec.json.Decoder()

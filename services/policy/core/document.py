@@ -5,8 +5,8 @@ is read by people, top to bottom.
 """
 
 import re
-from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Final, NoReturn
 
 import yaml
 
@@ -98,9 +98,9 @@ def read_document(text: str) -> Document:
     """
     if len(text.encode("utf-8", "surrogatepass")) > MAX_BYTES:
         raise PolicyError([Problem(line=0, column=0, path="", message=f"the file is longer than {MAX_BYTES:,} bytes")])
+    walk = _Walk(text)
     try:
-        _check_events(text)
-        node = yaml.compose(text, Loader=yaml.SafeLoader)
+        data = walk.document()
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         line, column = (mark.line + 1, mark.column + 1) if mark else (1, 1)
@@ -114,81 +114,88 @@ def read_document(text: str) -> Document:
         line, column = before.count("\n") + 1, len(before) - (before.rfind("\n") + 1) + 1
         message = "a character that YAML does not allow"
         raise PolicyError([Problem(line=line, column=column, path="", message=message)]) from error
-    if node is None:
-        raise PolicyError([Problem(line=1, column=1, path="", message="the file is empty")])
-    walk = _Walk()
-    data = walk.value(node, ())
     if walk.problems:
         raise PolicyError(walk.problems)
     return Document(data, walk, text)
 
 
-def _check_events(text: str) -> None:
-    """Refuse what `compose` would resolve, or recurse into, before it does."""
-    depth = documents = 0
-    for event in yaml.parse(text, Loader=yaml.SafeLoader):
-        mark = event.start_mark
-        line, column = (mark.line + 1, mark.column + 1) if mark else (1, 1)
-        message = hint = ""
-        if isinstance(event, yaml.DocumentStartEvent):
-            documents += 1
-            if documents > 1:
-                message, hint = "a second document begins here", "keep one policy per file: remove the line ---"
-        elif isinstance(event, yaml.AliasEvent):
-            message, hint = f"the alias *{event.anchor} is not allowed", "write the value out"
-        elif isinstance(event, yaml.NodeEvent) and event.anchor:
-            message, hint = f"the anchor &{event.anchor} is not allowed", "write the value out where it is needed"
-        elif isinstance(event, (yaml.ScalarEvent, yaml.CollectionStartEvent)) and event.tag:
-            message, hint = f"the tag {event.tag} is not allowed", "remove it; put text in quotes"
-        if isinstance(event, yaml.CollectionStartEvent):
-            depth += 1
-            if depth > MAX_DEPTH:
-                message = f"nested deeper than {MAX_DEPTH} levels"
-        elif isinstance(event, yaml.CollectionEndEvent):
-            depth -= 1
-        if message:
-            raise PolicyError([Problem(line=line, column=column, path="", message=message, hint=hint)])
-
-
 class _Walk:
-    """One walk over the node tree: values, places, duplicate keys."""
+    """One walk over the events of the parser: values, places, and everything that is refused.
 
-    def __init__(self) -> None:
+    No node tree is composed: aliases are refused, so nothing has to be resolved, and the depth is known before it is used.
+    """
+
+    def __init__(self, text: str) -> None:
         self.places: dict[Loc, tuple[int, int]] = {}
         self.keys: dict[Loc, tuple[int, int]] = {}
         self.styles: dict[Loc, str] = {}
         self.problems: list[Problem] = []
+        self._events: Iterator[yaml.Event] = iter(yaml.parse(text, Loader=yaml.SafeLoader))
+        self._depth = 0
 
-    def value(self, node: yaml.Node, loc: Loc) -> Any:
-        self.places[loc] = _place(node)
-        if isinstance(node, yaml.ScalarNode):
-            self.styles[loc] = node.style or ""
-            return node.value if node.style else _scalar(node.value)
-        if isinstance(node, yaml.SequenceNode):
-            return [self.value(item, (*loc, index)) for index, item in enumerate(node.value)]
-        found: dict[str, Any] = {}
-        for key, item in node.value:
-            line, column = _place(key)
-            if not isinstance(key, yaml.ScalarNode):
-                self._refuse(line, column, loc, "a key must be a plain word")
-                continue
-            name = key.value
-            at = (*loc, name)
-            if name in found:
-                first = self.keys[at][0]
-                self._refuse(line, column, at, f'the key "{name}" stands twice; first in line {first}')
-                continue
-            self.keys[at] = (line, column)
-            found[name] = self.value(item, at)
+    def document(self) -> Any:
+        next(self._events)  # the stream begins
+        if isinstance(next(self._events), yaml.StreamEndEvent):
+            raise PolicyError([Problem(line=1, column=1, path="", message="the file is empty")])
+        data = self._value(next(self._events), ())
+        next(self._events)  # the document ends
+        after = next(self._events)
+        if not isinstance(after, yaml.StreamEndEvent):
+            self._stop(after, "a second document begins here", "keep one policy per file: remove the line ---")
+        return data
+
+    def _value(self, event: yaml.Event, loc: Loc) -> Any:
+        self._check(event)
+        self.places[loc] = _place(event)
+        if isinstance(event, yaml.ScalarEvent):
+            self.styles[loc] = event.style or ""
+            return event.value if event.style else _scalar(event.value)
+        self._depth += 1
+        if self._depth > MAX_DEPTH:
+            self._stop(event, f"nested deeper than {MAX_DEPTH} levels")
+        made = self._list(loc) if isinstance(event, yaml.SequenceStartEvent) else self._group(loc)
+        self._depth -= 1
+        return made
+
+    def _list(self, loc: Loc) -> list[Any]:
+        found: list[Any] = []
+        while not isinstance(event := next(self._events), yaml.SequenceEndEvent):
+            found.append(self._value(event, (*loc, len(found))))
         return found
 
-    def _refuse(self, line: int, column: int, loc: Loc, message: str) -> None:
-        path = ".".join(str(p) for p in loc)
-        self.problems.append(Problem(line=line, column=column, path=path, message=message))
+    def _group(self, loc: Loc) -> dict[str, Any]:
+        found: dict[str, Any] = {}
+        while not isinstance(key := next(self._events), yaml.MappingEndEvent):
+            self._check(key)
+            if not isinstance(key, yaml.ScalarEvent):
+                self._stop(key, "a key must be a plain word")
+            at = (*loc, key.value)
+            if key.value in found:
+                line, column = _place(key)
+                message = f'the key "{key.value}" stands twice; first in line {self.keys[at][0]}'
+                path = ".".join(str(p) for p in at)
+                self.problems.append(Problem(line=line, column=column, path=path, message=message))
+            self.keys[at] = _place(key)
+            found[key.value] = self._value(next(self._events), at)
+        return found
+
+    def _check(self, event: yaml.Event) -> None:
+        """Refuse what people cannot read top to bottom."""
+        if isinstance(event, yaml.AliasEvent):
+            self._stop(event, f"the alias *{event.anchor} is not allowed", "write the value out")
+        if isinstance(event, yaml.NodeEvent) and event.anchor:
+            self._stop(event, f"the anchor &{event.anchor} is not allowed", "write the value out where it is needed")
+        if isinstance(event, yaml.ScalarEvent | yaml.CollectionStartEvent) and event.tag:
+            self._stop(event, f"the tag {event.tag} is not allowed", "remove it; put text in quotes")
+
+    def _stop(self, event: yaml.Event, message: str, hint: str = "") -> NoReturn:
+        line, column = _place(event)
+        raise PolicyError([*self.problems, Problem(line=line, column=column, path="", message=message, hint=hint)])
 
 
-def _place(node: yaml.Node) -> tuple[int, int]:
-    return node.start_mark.line + 1, node.start_mark.column + 1
+def _place(event: yaml.Event) -> tuple[int, int]:
+    mark = event.start_mark
+    return (mark.line + 1, mark.column + 1) if mark else (1, 1)
 
 
 def _scalar(text: str) -> Any:

@@ -1,6 +1,7 @@
 """From text to `Policy`: problems with their place, numbers of signals, windows."""
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -9,6 +10,8 @@ from schemas.signals import SIGNALS
 from services.policy.core.compile import Policy, PolicyError, Problem, compile_policy, read_policy, uncoded
 from services.policy.core.document import read_document
 from services.policy.core.model import policy_schema
+
+SCHEMA_FILE = Path(__file__).parents[3] / "schemas" / "json" / "policy.schema.json"
 
 
 def problems(text: str) -> list[Problem]:
@@ -186,3 +189,8 @@ def test_the_published_schema_accepts_the_example(example_text: str) -> None:
     assert set(read_document(example_text).data) <= set(schema["properties"])
     size: Any = schema["$defs"]["SizeBand"]["properties"]
     assert set(size) == {"from", "points"}
+
+
+def test_the_schema_file_is_the_models() -> None:
+    """When it drifts: write `json.dumps(policy_schema(), indent=2)` and a newline to the file."""
+    assert json.loads(SCHEMA_FILE.read_text(encoding="utf-8")) == policy_schema()

@@ -38,8 +38,11 @@ FORGET_AFTER: Final = timedelta(hours=1)
 
 TAKEN: Final = crash.step("lease.taken", "leases are taken over, nothing is read yet")
 
+# ON CONFLICT alone would wait for a batch that holds the row, or for a process that stands still inside one.
 MAKE_ROWS: Final = """
-INSERT INTO log.lease (stage, topic, part) SELECT $1, $2, generate_series(0, $3::int - 1) ON CONFLICT DO NOTHING"""
+INSERT INTO log.lease (stage, topic, part) SELECT $1, $2, g FROM generate_series(0, $3::int - 1) AS g
+ WHERE NOT EXISTS (SELECT 1 FROM log.lease l WHERE l.stage = $1 AND l.topic = $2 AND l.part = g)
+ON CONFLICT DO NOTHING"""
 BEAT: Final = """
 INSERT INTO log.member (stage, topic, owner, expires_at) VALUES ($1, $2, $3, clock_timestamp() + $4::interval)
 ON CONFLICT (stage, topic, owner) DO UPDATE SET expires_at = excluded.expires_at"""

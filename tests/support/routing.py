@@ -10,21 +10,25 @@ from typing import Any
 
 import msgspec
 
-from schemas.codec import CloudEvent, encode, outcome_decoder, routed_decoder
+from schemas.codec import CloudEvent, Message, encode, outcome_decoder, routed_decoder
 from schemas.messages import AccountRef, Cause, CurvePart, Fit, LeadOutcome, LeadRouted, LeadScored, PersonRef
 from schemas.topics import LEAD_OUTCOMES, LEAD_ROUTED, LEAD_SCORED
 from services.directory.core.accounts_csv import parse_accounts
 from services.directory.core.match import DirectoryView, reference
 from services.directory.core.people import Account, Pool, Rep
 from services.directory.core.team_yaml import parse_team
+from services.eventlog.open import open_log
 from services.eventlog.ports import Batch, Log, Record
 from services.policy.core.compile import compile_policy
 from services.policy.core.policy import Policy
 from services.router.api import Leads
 from services.router.commands.answers import Answers
 from services.router.handler import RouterHandler
-from services.runtime.clock import FixedClock
-from services.runtime.db import Database
+from services.router.service import RouterService
+from services.runtime.clock import FixedClock, SystemClock
+from services.runtime.db import Database, Listener
+from services.runtime.health import Loops
+from services.runtime.settings import Settings
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 NOW = datetime(2026, 3, 4, 10, 0, tzinfo=UTC)
@@ -121,10 +125,13 @@ class Person:
 
 
 class Fixed:
-    """A policy cache that holds one policy."""
+    """A policy cache that holds one policy, and a directory cache that holds one view."""
 
-    def __init__(self, policy: Policy) -> None:
-        self.active = policy
+    ready: str | None = None
+
+    def __init__(self, policy: Policy | None = None, view: DirectoryView | None = None) -> None:
+        self.active = policy or example_policy()
+        self.view = view or example_view()
 
     async def at_least(self, version: int) -> Policy:
         return self.active
@@ -136,7 +143,7 @@ class Room:
     def __init__(self, db: Database, log: Log, policy: Policy | None = None, view: DirectoryView | None = None) -> None:
         self.db = db
         self.log = log
-        self.policies = Fixed(policy or example_policy())
+        self.policies = Fixed(policy)
         self.view = view or example_view()
         self.clock = FixedClock(NOW + timedelta(seconds=1))
         self.next: dict[int, int] = {}
@@ -217,6 +224,63 @@ class Room:
     async def fetch(self, query: str, *values: Any) -> list[dict[str, Any]]:
         async with self.db.raw() as pg:
             return [dict(row) for row in await pg.fetch(query, *values)]
+
+
+def message_of(scored: LeadScored) -> Message:
+    """A message as scoring writes it to the log."""
+    event = CloudEvent(
+        id=f"{scored.lead_id}.{scored.version}",
+        source="/scoring",
+        type="leadrouter.lead.scored.v1",
+        time=scored.as_of,
+        data=scored,
+    )
+    return Message(topic=LEAD_SCORED.name, key=scored.lead_id.encode(), value=encode(event))
+
+
+class Process:
+    """A whole router process over the log in PostgreSQL, its loop included."""
+
+    def __init__(self, db: Database) -> None:
+        settings = Settings(partitions=4, lease_s=2, heartbeat_s=0.2, poll_wait_s=0.05)
+        clock = SystemClock()
+        self.db = db
+        self.listener = Listener(db)
+        self.log = open_log(settings, db, self.listener)
+        rooms: Any = Fixed()
+        access: Any = None
+        self.service = RouterService(
+            settings=settings,
+            db=db,
+            log=self.log,
+            policies=rooms,
+            directory=rooms,
+            access=access,
+            clock=clock,
+            loops=Loops(clock),
+        )
+
+    async def start(self, *, consume: bool = True) -> "Process":
+        await self.listener.start()
+        await self.log.ensure_topics()
+        await self.service.start(consume=consume)
+        return self
+
+    async def stop(self) -> None:
+        await self.service.stop(5)
+        await self.log.close()
+        await self.listener.stop()
+
+    async def settled(self, leads: int, seconds: float = 20) -> None:
+        """Wait until so many leads are there and nothing waits."""
+
+        async def done() -> bool:
+            async with self.db.raw() as pg:
+                return await pg.fetchval("SELECT count(*) FROM router.lead") >= leads and not any(
+                    one["records"] for one in self.service.lag()
+                )
+
+        assert await until(done, seconds)
 
 
 async def until(test: Callable[[], Any], seconds: float = 10.0) -> Any:

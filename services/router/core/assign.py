@@ -15,7 +15,7 @@ from typing import Final
 from schemas.messages import Reason
 from services.router.core.model import Candidate, Member, Pick, Roster, Via
 
-UNIT: Final = 1_000_000_000  # one lead; integers, so that a returned credit is exact
+UNIT: Final = 720_720_000  # one lead; an integer, so that a returned credit is exact, that 1 to 16 divide
 # A rep that the account already has keeps its leads over a night, a weekend or a day off, not over a holiday.
 SHORT_ABSENCE: Final = timedelta(hours=96)
 RETRY_SOONEST: Final = timedelta(minutes=1)
@@ -85,15 +85,19 @@ def _from_pool(roster: Roster, to: str, now: datetime, refused: Collection[str],
         why = _pool_blocked(member, now, refused)
         if why is None:
             able.append(member)
-        elif member.rep not in looked_at:
+            continue
+        if member.rep not in looked_at:
             seen.append(why)
-            if why.until is not None:
-                again.append(why.until)
+        if why.until is not None:
+            again.append(why.until)
     if not able:
         text = f"Nobody in {to} can take it now" if roster.members else f"The pool {to} has no members"
         return _nobody(text, "nobody_available" if roster.members else "empty_pool", again, now, seen)
-    shares = _shares(able)
+    total = sum(m.weight for m in able)
+    shares = {m.rep: UNIT * m.weight // total for m in able}
     best = min(able, key=lambda m: (-(m.credit + shares[m.rep]), _since(m), m.rep))
+    # What integer division leaves over goes to the one who pays: a pick hands out exactly one lead, and ties stay ties.
+    shares[best.rep] += UNIT - sum(shares.values())
     for member in able:
         owed = (member.credit + shares[member.rep]) / UNIT
         if member is best:
@@ -154,14 +158,6 @@ def _pool_blocked(member: Member, now: datetime, refused: Collection[str]) -> Ca
 
 def _all_refused(roster: Roster, refused: Collection[str]) -> bool:
     return bool(roster.members) and all(m.rep in refused for m in roster.members)
-
-
-def _shares(able: Sequence[Member]) -> dict[str, int]:
-    total = sum(m.weight for m in able)
-    shares = {m.rep: UNIT * m.weight // total for m in able}
-    # What integer division leaves over goes to one rep, so that a pick always hands out exactly one lead.
-    shares[able[0].rep] += UNIT - sum(shares.values())
-    return shares
 
 
 def _gave_back(member: Member) -> Candidate:

@@ -15,9 +15,9 @@ Command = Literal["accept", "decline", "snooze", "won", "lost"]
 # The lead was not mine to have: the next rep is asked at once instead of letting the lead cool down.
 MISPLACED: Final[frozenset[str]] = frozenset(("wrong_person", "not_mine"))
 # Nobody should ever be asked again.
-DISQUALIFYING: Final[frozenset[str]] = frozenset(("bot", "competitor", "job_seeker"))
+DISQUALIFYING: Final[frozenset[str]] = frozenset(("competitor", "job_seeker"))
 REASONS: Final[frozenset[str]] = (
-    frozenset(("bad_fit", "not_now", "no_budget", "bad_data", "duplicate", "no_reply", "other"))
+    frozenset(("bad_fit", "not_now", "no_budget", "bad_data", "duplicate", "bot", "no_reply", "other"))
     | MISPLACED
     | DISQUALIFYING
 )

@@ -35,7 +35,7 @@ async def refused(room: Room, lead: dict[str, Any], command: Any, rep: str | Non
     return caught.value
 
 
-async def credits(room: Room, pool: str = "sdr-midmarket") -> dict[str, int]:
+async def owed(room: Room, pool: str = "sdr-midmarket") -> dict[str, int]:
     rows = await room.fetch(
         "SELECT r.key, r.value FROM router.pool_state, json_each_text(state->'credits') AS r WHERE pool = $1", pool
     )
@@ -99,10 +99,10 @@ async def test_a_stale_generation_is_refused(room: Room) -> None:
 
 async def test_a_decline_cools_the_lead_down_until_a_date_and_returns_the_credit(room: Room) -> None:
     person, lead = await offer(room)
-    assert (await credits(room))["chloe"] < 0
+    assert (await owed(room))["chloe"] < 0
     answered = await give(room, lead, "decline", reason="bad_fit")
     assert answered.cooldown_until == room.clock.now() + timedelta(days=90)
-    assert set((await credits(room)).values()) == {0}
+    assert set((await owed(room)).values()) == {0}
     shown = await room.leads.one(ADMIN, person.id)
     assert (shown["route"], shown["assignee"], shown["track"], shown["cooldown_reason"]) == (
         "nurture",
@@ -246,6 +246,6 @@ async def test_a_pool_is_skipped_over_while_absent_and_not_flooded_on_return(roo
         person = Person(f"x{index}@gmail.com", domain=None)
         person.account = None
         await room.send(person.says(60, cause(str(index), "demo.requested"), windows={"demo_request": 1.0}))
-    assert await credits(room) == {}
+    assert await owed(room) == {}
     shares = await room.fetch("SELECT rep_id, count(*) AS n FROM router.assignment GROUP BY rep_id ORDER BY rep_id")
     assert shares == [{"rep_id": "elin", "n": 2}, {"rep_id": "farid", "n": 2}]

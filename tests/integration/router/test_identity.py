@@ -4,6 +4,7 @@ from datetime import timedelta
 
 import pytest
 
+from services.router.core.assign import UNIT
 from services.router.core.claim import Asked
 from services.router.store.reads import Filters
 from services.runtime.access import Identity
@@ -60,7 +61,7 @@ async def test_the_winner_keeps_its_own_when_it_has_the_better_right(room: Room)
     shown = await room.leads.one(ADMIN, two.id)
     assert (shown["assignee"], shown["assignment"]["state"]) == ("daavid", "accepted")
     [state] = await room.fetch("SELECT state->'credits'->>'chloe' AS c FROM router.pool_state")
-    assert state["c"] == "500000000"  # of the one pick that stands, by two of four weights
+    assert state["c"] == str(UNIT // 2)  # of the one pick that stands, by two of four weights
     assert len(await room.fetch("SELECT 1 FROM router.assignment WHERE state IN ('offered', 'accepted')")) == 1
 
 

@@ -1,0 +1,376 @@
+"""What should happen to a lead: stages, segments, routes, and the words for it."""
+
+from datetime import timedelta
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from schemas.messages import LeadScored
+from services.policy.core.compile import compile_policy
+from services.policy.core.policy import Policy
+from services.router.core import alert, explain, notice, sla
+from services.router.core.decide import again, changed, complete, crossing, decide
+from services.router.core.model import Before, DecisionRecord, Held, Member, Pick, Roster, Verdict, rung
+from services.router.core.segment import segment_of
+from services.router.core.stage import climb
+from tests.support.routing import EXAMPLES, NOW, Person, cause, example_policy
+
+POLICY = example_policy()
+TEXT = (EXAMPLES / "policy.yaml").read_text()
+HELD = Held(id="a1", rep="chloe", gen=1, state="offered", pool="sdr-midmarket", offered_at=NOW)
+
+
+def mql(score: float = 60, **more: Any) -> LeadScored:
+    return Person("maria@fjordsoft.example").says(score, **more)
+
+
+def codes(verdict: Verdict) -> set[str]:
+    return {reason.code for reason in verdict.reasons}
+
+
+def policy_with(old: str, new: str) -> Policy:
+    assert old in TEXT
+    return compile_policy(TEXT.replace(old, new), 2)
+
+
+# -- stages
+
+
+def test_a_stage_is_entered_at_theta_and_left_below_four_fifths_of_it() -> None:
+    assert decide(mql(39.9), Before(), POLICY, NOW).stage == "identified"
+    assert decide(mql(40.1), Before(), POLICY, NOW).stage == "qualified"
+    assert decide(mql(32.1), Before(stage="qualified"), POLICY, NOW).stage == "qualified"
+    assert decide(mql(31.9), Before(stage="qualified"), POLICY, NOW).stage == "identified"
+
+
+@given(st.lists(st.floats(32.01, 39.99), min_size=1, max_size=20), st.sampled_from(["identified", "qualified"]))
+def test_inside_the_band_nothing_flaps(scores: list[float], start: Any) -> None:
+    stage = start
+    for score in scores:
+        stage = decide(mql(score), Before(stage=stage), POLICY, NOW).stage
+        assert stage == start
+
+
+@given(st.floats(0, 120), st.floats(0, 120), st.sampled_from(["unknown", "identified", "qualified"]))
+def test_more_engagement_never_lowers_the_stage(one: float, other: float, before: Any) -> None:
+    low, high = sorted((one, other))
+    assert rung(decide(mql(low), Before(stage=before), POLICY, NOW).stage) <= rung(
+        decide(mql(high), Before(stage=before), POLICY, NOW).stage
+    )
+
+
+@given(
+    st.floats(0, 120), st.sampled_from(["unknown", "identified", "qualified", "ready_to_buy"]), st.sampled_from("ABCD")
+)
+def test_deciding_twice_settles(score: float, before: Any, grade: str) -> None:
+    """A decision fed back as the past changes nothing."""
+    snapshot = Person("maria@fjordsoft.example", grade=grade).says(score)
+    first = decide(snapshot, Before(stage=before), POLICY, NOW)
+    second = decide(
+        snapshot,
+        Before(stage=first.stage, segment=first.segment, route=first.route, track=first.track, decided=True),
+        POLICY,
+        NOW,
+    )
+    assert second.stage == first.stage
+
+
+def test_outcomes_end_the_climb() -> None:
+    assert climb({}, "unknown", "won", POLICY) == "customer"
+    assert climb({}, "qualified", "disqualified", POLICY) == "disqualified"
+    assert [rung(s) for s in ("disqualified", "unknown", "ready_to_buy", "customer")] == [-1, 0, 3, 4]
+    won = decide(mql(), Before(outcome="won"), POLICY, NOW)
+    assert (won.stage, won.route, won.track) == ("customer", "nurture", "newsletter")
+    assert "customer" in codes(won)
+    assert "disqualified" in codes(decide(mql(), Before(outcome="disqualified"), POLICY, NOW))
+
+
+# -- segments and routes
+
+
+def test_a_policy_may_leave_a_lead_without_a_segment() -> None:
+    policy = policy_with("when: true ", "when: account.named ")
+    person = Person("a@gmail.com")
+    verdict = decide(person.says(60), Before(), policy, NOW)
+    assert (verdict.segment, verdict.track, verdict.route) == (None, "nurture", "nurture")
+    assert "no_segment" in codes(verdict)
+    assert segment_of({}, policy) is None
+
+
+@pytest.mark.parametrize("mode", ["shadow", "off"])
+def test_a_segment_that_is_not_live_keeps_its_leads_in_nurture_and_says_so(mode: str) -> None:
+    policy = policy_with("    track: newsletter", f"    track: newsletter\n    mode: {mode}")
+    verdict = decide(mql(), Before(), policy, NOW)
+    assert (verdict.stage, verdict.route, verdict.handover) == ("qualified", "nurture", False)
+    assert f"segment_{mode}" in codes(verdict)
+    segment = next(s for s in policy.segments if s.name == "midmarket")
+    visit = cause("v", path="/pricing")
+    assert alert.alerts_of([visit], None, segment, policy) == []
+
+
+def test_self_serve_hands_nothing_over() -> None:
+    policy = policy_with("handover_to: closers", "handover_to: self_serve")
+    founder = Person("f@pikkupaja.example").says(60, windows={"demo_request": 1.0})
+    verdict = decide(founder, Before(), policy, NOW)
+    assert (verdict.route, verdict.track, verdict.stage) == ("nurture", "self_serve", "ready_to_buy")
+    assert "self_serve" in codes(verdict)
+
+
+def test_a_cool_down_holds_the_handover_back_until_its_date() -> None:
+    before = Before(cooldown_until=NOW + timedelta(days=3), cooldown_reason="bad_fit")
+    verdict = decide(mql(), before, POLICY, NOW)
+    assert (verdict.route, verdict.counterfactual[0].code) == ("nurture", "cooldown_ends")
+    assert decide(mql(), before, POLICY, NOW + timedelta(days=3)).handover
+    bare = decide(mql(), Before(cooldown_until=NOW + timedelta(days=3)), POLICY, NOW)
+    assert "no reason given" in bare.reasons[-1].text
+
+
+def test_a_lead_that_somebody_has_is_not_handed_over_again() -> None:
+    verdict = decide(mql(), Before(stage="qualified", route="sdr", assignee="chloe", held=HELD), POLICY, NOW)
+    assert (verdict.route, verdict.assignee, verdict.handover, verdict.recall) == ("sdr", "chloe", False, None)
+    accepted = msgspec.structs.replace(HELD, state="accepted", via="owner")
+    faded = decide(mql(1), Before(stage="qualified", held=accepted), POLICY, NOW)
+    assert (faded.stage, faded.assignee, faded.route) == ("identified", "chloe", "owner")
+    moved = decide(mql(), Before(held=HELD), POLICY, NOW)
+    assert moved.route == "sdr"
+
+
+@pytest.mark.parametrize(("kind", "code"), [("changed", "cooled_off"), ("reversed", "reversed"), ("split", "reversed")])
+def test_an_untouched_offer_is_recalled_when_its_reason_is_gone(kind: str, code: str) -> None:
+    verdict = decide(mql(1, kind=kind), Before(stage="qualified", held=HELD), POLICY, NOW)
+    assert verdict.recall is not None
+    assert (verdict.recall.code, verdict.route, verdict.assignee) == (code, "nurture", None)
+
+
+def test_without_a_segment_an_offer_is_recalled_too() -> None:
+    policy = policy_with("when: true ", "when: account.named ")
+    verdict = decide(Person("a@gmail.com").says(60), Before(held=HELD), policy, NOW)
+    assert verdict.recall is not None
+    assert verdict.recall.limit is None
+
+
+def test_the_wrong_person_is_told_apart_from_too_little_interest() -> None:
+    def decided(**who: Any) -> Verdict:
+        return decide(Person("x@fjordsoft.example", **who).says(90), Before(), POLICY, NOW)
+
+    assert "fit_below" in codes(decided(grade="C"))
+    role = decided(grade="B", role="influencer", function="it", level="manager")
+    assert {"fit_below", "persona_differs"} <= codes(role)
+    assert any("role influencer" in r.text for r in role.reasons if r.code == "fit_below")
+    assert "fit_below" not in codes(decide(mql(10), Before(), POLICY, NOW))
+    assert "fit_below" in codes(decided(grade="D", role=None))
+    nobody = decide(Person(None, domain="fjordsoft.example").says(90), Before(), POLICY, NOW)
+    assert {"not_known", "below_handover_stage"} <= codes(nobody)
+    founder = Person("f@pikkupaja.example").says(10, windows={"pricing_visits": 1.0})
+    assert "shop_link" in codes(decide(founder, Before(), POLICY, NOW))
+    unknown = Person("x@fjordsoft.example", grade=None).says(90)
+    assert "fit_below" in codes(decide(unknown, Before(), POLICY, NOW))
+
+
+def test_completing_puts_the_rep_in() -> None:
+    due = decide(mql(), Before(), POLICY, NOW)
+    assert (due.handover, due.to, due.route) == (True, "sdr-midmarket", "sdr")
+    pick = Pick(rep="chloe", via="pool", pool="sdr-midmarket", reason=due.reasons[0])
+    done = complete(due, pick)
+    assert (done.assignee, done.pool, done.track, done.route) == ("chloe", "sdr-midmarket", None, "sdr")
+    owned = complete(due, Pick(rep="anna", via="owner", pool="sdr-midmarket", reason=due.reasons[0]))
+    assert (owned.route, owned.pool) == ("owner", None)
+
+
+def test_what_counts_as_news() -> None:
+    verdict = decide(mql(), Before(), POLICY, NOW)
+    same = Before(
+        stage=verdict.stage,
+        segment=verdict.segment,
+        route=verdict.route,
+        track=verdict.track,
+        assignee=verdict.assignee,
+        decided=True,
+    )
+    assert not changed(same, verdict)
+    assert changed(msgspec.structs.replace(same, decided=False), verdict)
+    assert changed(msgspec.structs.replace(same, assignee="x"), verdict)
+
+
+def test_a_record_decides_again_to_the_same_answer() -> None:
+    snapshot, before = mql(), Before()
+    verdict = decide(snapshot, before, POLICY, NOW)
+    roster = Roster(pool="sdr-midmarket", members=[Member(rep="chloe"), Member(rep="emil")])
+    record = DecisionRecord(
+        id="d",
+        lead_id=snapshot.lead_id,
+        n=1,
+        now=NOW,
+        trigger="scored",
+        policy_version=1,
+        before=before,
+        snapshot=snapshot,
+        roster=roster,
+        verdict=verdict,
+    )
+    done, pick = again(record, POLICY)
+    assert pick is not None
+    assert done.assignee == pick.rep == "chloe"
+    copy = msgspec.json.decode(msgspec.json.encode(record), type=DecisionRecord)
+    assert again(copy, POLICY) == (done, pick)
+    assert again(msgspec.structs.replace(record, roster=None), POLICY)[1] is None
+
+
+def test_the_crossing_is_found_to_the_hour_and_never_too_early() -> None:
+    snapshot = mql(44)
+    at = crossing(snapshot, "qualified", POLICY, NOW)
+    assert at is not None
+    assert decide(snapshot, Before(stage="qualified"), POLICY, at).stage == "identified"
+    assert decide(snapshot, Before(stage="qualified"), POLICY, at - timedelta(hours=1, seconds=1)).stage == "qualified"
+    assert crossing(snapshot, "identified", POLICY, NOW) is None
+    assert crossing(snapshot, "customer", POLICY, NOW) is None
+    assert crossing(snapshot, "unknown", POLICY, NOW) is None
+
+
+# -- alerts
+
+
+def test_named_accounts_are_alerted_to_more_than_others() -> None:
+    named, other = Person("a@nordwind.example").account, Person("a@fjordsoft.example").account
+    page, price = cause("p", path="/blog"), cause("q", path="/fi/pricing")
+    click, reply, opened = cause("c", "email.clicked"), cause("r", "email.replied"), cause("o", "email.opened")
+    everything = [page, price, click, reply, opened]
+    assert {a.cause.event_id for a in alert.alerts_of(everything, named, None, POLICY)} == {
+        c.event_id for c in (page, price, click, reply)
+    }
+    assert [a.kind for a in alert.alerts_of([price], other, None, POLICY)] == ["visiting_now"]
+    assert {a.cause.event_id for a in alert.alerts_of(everything, other, None, POLICY)} == {
+        c.event_id for c in (price, reply)
+    }
+    assert alert.alerts_of([page], None, None, POLICY) == []
+
+
+def test_only_human_acts_alert_and_only_to_one_person() -> None:
+    named = Person("a@nordwind.example").account
+    assert named is not None
+    for bad in ({"actor": "machine"}, {"human": 0.49}, {"reversed": True}):
+        assert alert.alerts_of([cause("x", **bad)], named, None, POLICY) == []
+    assert alert.recipient(HELD, named) == "chloe"
+    assert alert.recipient(None, named) == "anna"
+    assert alert.recipient(None, None) is None
+
+
+# -- words
+
+
+def test_what_the_rep_reads() -> None:
+    person = Person("maria@fjordsoft.example")
+    snapshot = person.says(60)
+    verdict = decide(snapshot, Before(), POLICY, NOW)
+    acts = [
+        cause("1", "webinar.attended"),
+        cause("2", path="/pricing"),
+        cause("3", "x.y_z"),
+        cause("4", "email.clicked", actor="machine"),
+    ]
+    why = notice.why_handover(snapshot, verdict, acts)
+    assert why.startswith(
+        "Maria, Head of Marketing at Fjordsoft AS: attended a webinar, viewed /pricing and x y z. Stage qualified"
+    )
+    assert notice.why_handover(snapshot, verdict, []).startswith(
+        "Maria, Head of Marketing at Fjordsoft AS: is ready for you."
+    )
+    said = notice.say(snapshot, verdict, ("Chloe Carlsson", "SDR"), POLICY, why=why, causes=acts[:2])
+    assert said is not None
+    assert "Hello Maria" in said.body
+    assert "viewed /pricing" in said.body
+    assert "{{" not in said.body + said.subject
+    assert notice.why_alert(snapshot, acts[1]) == "Maria, Head of Marketing at Fjordsoft AS viewed /pricing"
+    alone = msgspec.structs.replace(
+        snapshot, account=None, person=msgspec.structs.replace(snapshot.person, name=None, title=None, email=None)
+    )
+    assert notice.who(alone) == "a lead"
+    assert notice.who(msgspec.structs.replace(alone, known=False)) == "somebody"
+    bare = notice.say(alone, decide(alone, Before(), POLICY, NOW), ("C", ""), POLICY, why="", causes=[])
+    assert bare is not None
+    assert notice.lead_ref(snapshot).name == "Maria"
+    assert notice.first_name(" ") is None
+    empty = compile_policy(TEXT[: TEXT.index("templates:")] + "templates: []\n" + TEXT[TEXT.index("goals:") :], 2)
+    assert notice.say(snapshot, verdict, ("C", ""), empty, why="", causes=[]) is None
+
+
+def test_the_last_acts_are_remembered_without_what_was_taken_back() -> None:
+    first = notice.remember([], [cause(str(i), at=NOW + timedelta(minutes=i)) for i in range(12)])
+    assert len(first) == notice.WHATS_KEPT
+    assert first[0].at > first[-1].at
+    gone = cause("11", reversed=True)
+    after = notice.remember(first, [gone, cause("m", actor="machine")])
+    assert [what.event_id for what in after] == [what.event_id for what in first[1:]]
+
+
+def test_the_path_as_text() -> None:
+    reason = {"code": "x", "text": "because of this"}
+    lead = {
+        "id": "l1", "email": "a@b.example", "name": None, "account": {"domain": "b.example"}, "segment": None, "stage": "unknown",
+        "route": "nurture", "track": None, "assignee": None, "fit": {"grade": "A", "score": 90, "reasons": [reason]},
+        "engagement": {"score": 3.0, "parts": [{"signal": "page.viewed", "points": 3.0}]}, "cooldown_until": "soon", "waiting_until": "then",
+        "waiting_reason": "empty_pool",
+    }  # fmt: skip
+    decision = {
+        "n": 1, "at": "now", "route": "sdr", "assignee": None, "track": None, "policy_version": 1, "trigger": "scored", "reasons": [reason],
+        "counterfactual": [reason], "candidates": [{"text": "A is next", "chosen": True}, {"text": "B is away"}], "causes": ["e1"],
+    }  # fmt: skip
+    one = {"offered_at": "t", "rep": "a", "via": "pool", "state": "lost", "accepted_at": "u", "reason": "no_budget"}
+    text = explain.render({"lead": lead, "decisions": [decision], "assignments": [one]})
+    for part in (
+        "a@b.example <a@b.example>, b.example",
+        "page.viewed 3.0",
+        "rests until soon",
+        "waits until then: empty_pool",
+        "sdr to nobody yet",
+        "chosen   A is next",
+        "skipped  B is away",
+        "events   e1",
+        "t: a (pool), lost, accepted u, no_budget",
+    ):
+        assert part in text
+    silent = {**decision, "causes": []}
+    assert "events" not in explain.render({"lead": lead, "decisions": [silent], "assignments": []})
+    bare = {"id": "l1", "stage": "unknown", "route": "nurture", "assignee": "anna"}
+    assert explain.render({"lead": bare, "decisions": [], "assignments": []}).startswith("l1\n")
+    assert explain.render({"lead": {**bare, "account": {"name": "B"}}, "decisions": [], "assignments": []}).startswith(
+        "l1, B\n"
+    )
+
+
+# -- time
+
+
+def test_the_ladder_of_an_offer() -> None:
+    timers = sla.ladder("l", HELD, POLICY.sla, lambda minutes: NOW + timedelta(minutes=minutes))
+    assert [(t.kind, t.due_at - NOW, t.gen) for t in timers] == [
+        ("remind", timedelta(minutes=15), 1),
+        ("escalate", timedelta(minutes=45), 1),
+        ("reassign", timedelta(minutes=60), 1),
+    ]
+    owned = msgspec.structs.replace(HELD, pool=None)
+    assert [t.kind for t in sla.ladder("l", owned, POLICY.sla, lambda _: NOW)] == ["remind", "escalate"]
+    assert sla.ladder("l", HELD, POLICY.sla, lambda _: None) == []
+
+
+@pytest.mark.parametrize(
+    ("kind", "held", "gen", "due"),
+    [
+        ("remind", HELD, 1, True),
+        ("remind", None, 1, False),
+        ("escalate", msgspec.structs.replace(HELD, state="accepted"), 1, False),
+        ("reassign", msgspec.structs.replace(HELD, gen=2), 2, False),
+        ("remind", msgspec.structs.replace(HELD, snoozed_until=NOW + timedelta(1)), 1, False),
+        ("remind", msgspec.structs.replace(HELD, snoozed_until=NOW), 1, True),
+        ("snooze", HELD, 1, True),
+        ("snooze", None, 1, False),
+        ("cooldown", None, 5, False),
+        ("retry", None, 1, True),
+    ],
+)
+def test_a_timer_of_an_older_offer_means_nothing(kind: Any, held: Held | None, gen: int, due: bool) -> None:
+    assert sla.still_due(sla.Timer(lead_id="l", kind=kind, due_at=NOW, gen=1), held, gen) is due
+    assert sla.still_due(sla.Timer(lead_id="l", kind="decay", due_at=NOW), held, gen)

@@ -24,6 +24,7 @@ from services.directory.api import directory_router
 from services.directory.rows import DirectoryStore
 from services.directory.store import DirectoryCache
 from services.eventlog.api import log_router
+from services.eventlog.lease import expire_all
 from services.eventlog.open import open_log
 from services.eventlog.ports import Log
 from services.ingest.service import IngestService
@@ -105,12 +106,12 @@ def consumes(mode: Mode) -> tuple[StageName, ...]:
     """Which stages a process of this mode works for."""
     if mode == "up":
         return STAGES
-    return () if mode == "api" else (mode,)
+    return tuple(stage for stage in STAGES if stage == mode)
 
 
 def shows(mode: Mode) -> tuple[StageName, ...]:
     """Whose HTTP doors a process of this mode opens: `api` opens all of them and consumes nothing."""
-    return STAGES if mode in ("up", "api") else (mode,)
+    return STAGES if mode in ("up", "api") else consumes(mode)
 
 
 @contextlib.asynccontextmanager
@@ -233,6 +234,9 @@ async def run(settings: Settings, mode: Mode) -> int:
     async with database(settings) as db, AsyncExitStack() as stack:
         if mode == "up" or settings.environment == "local":
             await migrate(db)
+        if mode == "up" and settings.database_url is None:
+            # The data folder's lock says that we are alone: leases left by a killed run need not be waited for.
+            await expire_all(db)
         have = await stack.enter_async_context(rooms(settings, db))
         await _work(have, mode, ending, stack)
     log.info("stopped", mode=mode)

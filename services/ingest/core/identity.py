@@ -1,7 +1,6 @@
 """Whose event is it? Identifiers as clients send them, trimmed, judged and ordered by strength."""
 
 import re
-from functools import lru_cache
 from typing import Final
 
 from schemas.messages import ID_KINDS, Identifier, IdKind
@@ -19,7 +18,15 @@ PLACEHOLDERS: Final = frozenset(
 _PLACEHOLDER_MAX = max(map(len, PLACEHOLDERS))
 # `test@test.com`: what people type to get past a form. The name of the box is also the name of the house.
 _NOBODY: Final = frozenset(
-    ("test", "asdf", "abc", "none", "null", "nobody", "undefined", "a", "aa", "x", "xx", "qwerty", "no", "na", "foo")
+    (
+        "test", "asdf", "abc", "none", "null", "nobody", "undefined", "a", "aa", "x", "xx", "qwerty", "no", "na", "foo",
+        "noemail", "no-email",
+    )
+)  # fmt: skip
+_NO_BOX: Final = frozenset(("null", "undefined", "noemail", "no-email"))
+# Nearly every address, at a third of the cost.
+_PLAIN_EMAIL = re.compile(
+    r"[a-z0-9.!#$%&'*+/=?^_`{|}~-]{1,64}+@(?:[a-z0-9](?:[a-z0-9-]*[a-z0-9])?\.)+[a-z][a-z0-9-]*[a-z0-9]", re.ASCII
 )
 _EMAIL = re.compile(
     r"[^\s@\"(),:;<>\[\]\\\x00-\x1f\x7f\ufffd]{1,64}"
@@ -27,7 +34,6 @@ _EMAIL = re.compile(
 )
 
 
-@lru_cache(maxsize=65_536)
 def clean_email(text: str) -> str | None:
     """The address in lower case, or None when it is none, or nobody's.
 
@@ -38,7 +44,7 @@ def clean_email(text: str) -> str | None:
     if len(text) > EMAIL_MAX:
         raise BadItem("email_too_long", f"an e-mail address of {len(text)} characters; at most {EMAIL_MAX} are allowed")
     text = text.removeprefix("mailto:").casefold()
-    if _EMAIL.fullmatch(text) is None:
+    if _PLAIN_EMAIL.fullmatch(text) is None and (text.isascii() or _EMAIL.fullmatch(text) is None):
         return None
     return None if blocked(text) else text
 
@@ -46,12 +52,7 @@ def clean_email(text: str) -> str | None:
 def blocked(email: str) -> bool:
     """Whether the address (lower case) is a known nobody: `test@test.com`, `null@…`."""
     box, _, house = email.partition("@")
-    return (box in _NOBODY and house.partition(".")[0] == box) or box in (
-        "null",
-        "undefined",
-        "noemail",
-        "no-email",
-    )
+    return box in _NOBODY and (box in _NO_BOX or house.partition(".")[0] == box)
 
 
 def clean_id(value: object, field: str) -> str | None:
@@ -60,10 +61,10 @@ def clean_id(value: object, field: str) -> str | None:
     Raises:
         BadItem: `wrong_type`, `id_too_long`, `bad_characters`, `placeholder_id`.
     """
+    if value is None:
+        return None
     if isinstance(value, str):
         text = value.strip()
-    elif value is None:
-        return None
     elif isinstance(value, int) and not isinstance(value, bool):
         text = str(value)
     elif isinstance(value, float) and value.is_integer() and abs(value) < 2**53:

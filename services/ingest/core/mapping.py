@@ -25,6 +25,8 @@ from services.ingest.core.traits import company_facts, person_traits
 # Names of events whose `email` is somebody else's: the invited friend must not get the inviter's points.
 _ABOUT_OTHERS: Final = ("invit", "referr", "refer ", "shared", "forward")
 _EMPTY: Final[Mapping[str, Any]] = {}
+_NOWHERE: Final = (None, None, None)
+_NO_FACTS: Final = (None, None, NO_PROPERTIES)
 _encoder = msgspec.json.Encoder(order="sorted")
 _any = msgspec.json.Decoder()
 
@@ -96,35 +98,36 @@ def to_event(seen: Seen, facts: Facts, speller: Speller) -> CloudEvent[Tracking]
     signal = seen.signal or _signal(seen, speller)
     at = event_time(seen.time, seen.sent_at, facts.received_at)
     found = hints(seen.properties) if seen.properties else _EMPTY
-    ids = _ids(seen, found)
     publishable = facts.trust == "publishable"
-    url, path, link = _places(signal, seen, found)
-    traits, account, rest = _facts(seen)
+    # Each part is asked only when there is something to ask it about: this runs for every event.
+    url, path, link = _places(signal, seen, found) if found or seen.page else _NOWHERE
+    traits, account, rest = _facts(seen) if seen.traits or seen.account or seen.account_id else _NO_FACTS
+    source = facts.source
+    if seen.source:
+        # A browser could name any source, and so use up the id of an event that is still to come from there.
+        source = f"{source}#{seen.source}" if publishable else seen.source
     data = Tracking(
         signal=signal,
-        ids=ids,
+        ids=_ids(seen, found),
         received_at=facts.received_at,
         occurred_at=at.occurred_at,
         untimed=at.untimed,
         trust=facts.trust,
         actor=seen.actor or (actor_of(found) if found else None),
-        traits=traits or None,
-        account=account or None,
+        traits=traits,
+        account=account,
         url=url,
         path=path,
         link=link,
-        message_id=_message_id(signal, seen, found),
-        campaign=_campaign(seen, found),
-        ip=facts.peer if publishable else _ip(seen.ip),
+        message_id=_message_id(seen, found) if signal.startswith("email.") else None,
+        campaign=_campaign(seen, found) if seen.campaign is not None or "campaign" in found else None,
+        ip=facts.peer if publishable else (None if seen.ip is None else _ip(seen.ip)),
         user_agent=_user_agent(seen, found, facts),
         name=_name(seen.name, signal),
         properties=rest or seen.properties_raw,
     )
-    source = facts.source
-    if seen.source:
-        # A browser could name any source, and so use up the id of an event that is still to come from there.
-        source = f"{facts.source}#{seen.source}" if publishable else seen.source
-    return CloudEvent(id=_event_id(seen), source=source, type=event_type(signal), time=seen.key_time or at.own, data=data)
+    time = seen.key_time or at.own
+    return CloudEvent(id=_event_id(seen), source=source, type=event_type(signal), time=time, data=data)
 
 
 def _signal(seen: Seen, speller: Speller) -> str:
@@ -154,10 +157,8 @@ def _about_others(name: str) -> bool:
 
 def _places(signal: str, seen: Seen, found: Mapping[str, Any]) -> tuple[str | None, str | None, str | None]:
     """Address and path of the page, and the link that was clicked."""
-    page = seen.page if isinstance(seen.page, Mapping) else _EMPTY
-    if not found and not page:
-        return None, None, None
-    link = web_url(found.get("link"))
+    page = seen.page if isinstance(seen.page, dict) else _EMPTY
+    link = web_url(found["link"]) if "link" in found else None
     if signal == "email.clicked":
         # In a mail there is no page: whatever address there is, is the link.
         return None, None, link or web_url(found.get("url")) or web_url(page.get("url"))
@@ -166,7 +167,7 @@ def _places(signal: str, seen: Seen, found: Mapping[str, Any]) -> tuple[str | No
     return url, path, link
 
 
-def _facts(seen: Seen) -> tuple[dict[str, Any], dict[str, Any], msgspec.Raw]:
+def _facts(seen: Seen) -> tuple[dict[str, Any] | None, dict[str, Any] | None, msgspec.Raw]:
     """Person, company, and what the traits hold beyond that (when it does not fit into plain facts)."""
     traits: dict[str, Any] = {}
     account: dict[str, Any] = {}
@@ -180,12 +181,10 @@ def _facts(seen: Seen) -> tuple[dict[str, Any], dict[str, Any], msgspec.Raw]:
     group = clean_text(seen.account_id, ID_MAX)
     if group is not None:
         account.setdefault("id", group)
-    return traits, account, rest
+    return traits or None, account or None, rest
 
 
-def _message_id(signal: str, seen: Seen, found: Mapping[str, Any]) -> str | None:
-    if not signal.startswith("email."):
-        return None
+def _message_id(seen: Seen, found: Mapping[str, Any]) -> str | None:
     return clean_text(seen.message_id, ID_MAX) or clean_text(found.get("message"), ID_MAX)
 
 
@@ -209,17 +208,19 @@ def _user_agent(seen: Seen, found: Mapping[str, Any], facts: Facts) -> str | Non
 
 def _name(value: object, signal: str) -> str | None:
     """The name in the source's words; left out where it says no more than the signal."""
-    name = value.strip()[:NAME_MAX] if isinstance(value, str) else ""
-    return name if name and name != signal else None
+    if not isinstance(value, str):
+        return None
+    name = value.strip()
+    return name[:NAME_MAX] if name and name != signal else None
 
 
 def _event_id(seen: Seen) -> str:
     given = seen.id
+    if type(given) is str and 0 < len(given) <= ID_MAX and given.isprintable() and "\ufffd" not in given:
+        return given
     if isinstance(given, int) and not isinstance(given, bool):
-        given = str(given)
+        return str(given)[:ID_MAX]
     if isinstance(given, str) and given:
-        if len(given) <= ID_MAX and given.isprintable() and "\ufffd" not in given:
-            return given
         return "h-" + blake2b(given.encode(), digest_size=16).hexdigest()
     return "h-" + _hash(seen)
 

@@ -61,6 +61,11 @@ def parse_time(value: object) -> datetime:
 def _from_text(text: str) -> datetime:
     if len(text) > 64:
         raise ValueError(text[:64])
+    if text[4:5] == "-":  # nearly every client writes ISO 8601
+        try:
+            return _utc(datetime.fromisoformat(text))
+        except ValueError:
+            pass
     text = text.strip()
     number = text[1:] if text[:1] == "-" else text
     if len(number) >= 9 and number.replace(".", "", 1).isdigit():

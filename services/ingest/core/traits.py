@@ -80,6 +80,15 @@ def person_traits(traits: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, 
     left_out = False
     for key, value in traits.items():
         name = _name(key, _PERSON) or key[:64]
+        if type(value) is str and name != "employees":
+            # The usual case, first: a plain text.
+            text = value.strip() if len(value) <= TEXT_MAX and "\ufffd" not in value else _value(name, value)
+            if text and (name == key or name not in made):
+                if len(made) < TRAITS_MAX or name in made:
+                    made[name] = text
+                else:
+                    left_out = True
+            continue
         if isinstance(value, Mapping):
             if name == "company":
                 account |= company_facts(value)

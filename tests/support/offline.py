@@ -58,7 +58,7 @@ def expect(messages: Iterable[bytes], policy: Policy, dedupe_days: int = 90) -> 
         if data.get("trust", "secret") == "secret":
             _join(done.together, set(keys))
         key = keys[0]
-        counters[key]  # noqa: B018 an identifier without counters is seen all the same
+        counters[key]
         if _received(event) - _occurred(event) > dedupe_days * DAY_MS:
             continue
         if data["signal"] in (CLICK, DELIVERED):

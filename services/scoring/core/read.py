@@ -70,7 +70,7 @@ class Event(msgspec.Struct, gc=False):
 
     Attributes:
         id: 48 bits of its own time in ms, then a hash of source and id: unique for ever, ordered by time.
-        own_ms: Its own time, uncorrected. `at_ms`: when it happened, never after `received_ms`.
+        own_ms: Its own time, uncorrected; without one, the start of the UTC day of receipt. `at_ms`: when it happened, never after `received_ms`.
         idents: Strongest first.
         body: The record's bytes as they came.
     """
@@ -109,10 +109,9 @@ def moment(ms: int) -> datetime:
     return datetime.fromtimestamp(ms / _millis, UTC)
 
 
-def event_id(source: str, id_: str, own_ms: int, received_ms: int, *, untimed: bool) -> bytes:
-    """Scoring's id of an event. An event without a time of its own repeats when its UTC day of receipt does."""
-    at = received_ms // DAY_MS * DAY_MS if untimed else own_ms
-    return at.to_bytes(6) + blake2b(f"{source}\0{id_}".encode(), digest_size=10).digest()
+def event_id(source: str, id_: str, own_ms: int) -> bytes:
+    """Scoring's id of an event. One without a time of its own is given the start of its UTC day of receipt."""
+    return own_ms.to_bytes(6) + blake2b(f"{source}\0{id_}".encode(), digest_size=10).digest()
 
 
 def read(value: bytes | None, at_ms: int, names: Names, max_bytes: int) -> Event | Dead:
@@ -162,8 +161,10 @@ def _timed(envelope: Envelope, signal: str, idents: tuple[Ident, ...], value: by
         return Dead("bad_time", "a time out of range")
     if not (OLDEST_MS <= own_ms < NEWEST_MS and happened_ms >= OLDEST_MS and OLDEST_MS <= received_ms < NEWEST_MS):
         return Dead("bad_time", f"no event happened at {own_ms} ms")
+    if untimed:
+        own_ms = received_ms // DAY_MS * DAY_MS
     try:
-        id_ = event_id(envelope.source, envelope.id, own_ms, received_ms, untimed=untimed)
+        id_ = event_id(envelope.source, envelope.id, own_ms)
     except UnicodeEncodeError:
         return Dead("not_a_tracking_event", "id or source is no Unicode text")
     return Event(

@@ -30,13 +30,13 @@ def iso(at):
     return at.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
-def event(signal, ids, ago=0.0, received=0.0, id=None, trust="secret", now=None, **data):
+def event(signal, ids, *, ago=0.0, received=0.0, id_=None, trust="secret", now=None, **data):
     """A tracking message. `ids` as kind=value; times in seconds before now."""
     now = now or datetime.now(UTC)
     at = now - timedelta(seconds=ago)
     body = {
         "specversion": "1.0",
-        "id": id or str(uuid.uuid4()),
+        "id": id_ or str(uuid.uuid4()),
         "source": "/test",
         "type": f"leadrouter.{signal}.v1",
         "time": iso(at),
@@ -64,7 +64,11 @@ class Rig:
     def make(self):
         """Another process."""
         handler = ScoringHandler(
-            db=self.db, settings=self.settings, policies=self.policies, directory=self.directory, clock=SystemClock(),
+            db=self.db,
+            settings=self.settings,
+            policies=self.policies,
+            directory=self.directory,
+            clock=SystemClock(),
             meters=Meters(),
         )
         log = PostgresLog(self.settings, self.db, Listener(self.db), f"owner-{uuid.uuid4().hex[:6]}")

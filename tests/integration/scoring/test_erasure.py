@@ -25,9 +25,13 @@ async def test_a_person_is_forgotten_with_all_identifiers_and_bodies(rig):
         event("webinar.attended", {"user": "u-gone"}, ago=200 * 86400),
     )
     before = await rig.scored()
-    await rig.feed(event("page.viewed", {"user": "u-gone"}), event("person.deleted", {"email": WHO["email"]}, id="job-1"))
+    await rig.feed(
+        event("page.viewed", {"user": "u-gone"}), event("person.deleted", {"email": WHO["email"]}, id_="job-1")
+    )
     told = await rig.scored()
-    assert [(one.kind, one.lead_id) for one in told if one.kind == "erased"] == [("erased", key_of("email", WHO["email"]))]
+    assert [(one.kind, one.lead_id) for one in told if one.kind == "erased"] == [
+        ("erased", key_of("email", WHO["email"]))
+    ]
     assert told[-1].version > max(one.version for one in before if one.lead_id == told[-1].lead_id)
     left = await everything(rig)
     for secret in (b"gone", b"Secret", b"/secret", key_of("email", WHO["email"]).encode()):
@@ -56,7 +60,9 @@ async def test_a_second_request_tells_nothing_more(rig):
     await rig.feed(event("person.identified", WHO))
     await rig.feed(event("person.deleted", {"email": WHO["email"]}))
     await rig.scored()
-    await rig.feed(event("person.deleted", {"email": WHO["email"]}), event("person.deleted", {"email": "never@kivi.example"}))
+    await rig.feed(
+        event("person.deleted", {"email": WHO["email"]}), event("person.deleted", {"email": "never@kivi.example"})
+    )
     assert await rig.scored() == []
 
 

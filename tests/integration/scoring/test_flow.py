@@ -12,7 +12,11 @@ async def test_identify_makes_a_known_lead_with_account_and_fit(rig):
     assert (scored.kind, scored.known, scored.version) == ("changed", True, 1)
     assert scored.lead_id == key_of("email", "vp@nordwind.example")
     assert (scored.account.domain, scored.account.named, scored.account.owner) == ("nordwind.example", True, "anna")
-    assert (scored.person.email, scored.person.name, scored.person.title) == (VP["email"], "Veera Virta", "VP Operations")
+    assert (scored.person.email, scored.person.name, scored.person.title) == (
+        VP["email"],
+        "Veera Virta",
+        "VP Operations",
+    )
     assert (scored.person.function, scored.person.level) == ("operations", "vp")
     assert scored.fit.grade == "A"
     assert [(m.kind, m.value) for m in scored.members] == [("email", VP["email"]), ("user", "u-1")]

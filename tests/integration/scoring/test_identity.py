@@ -85,7 +85,9 @@ async def test_a_browser_key_never_merges_two_leads_and_never_overwrites_a_verif
 async def test_a_forwarded_mail_link_makes_no_one_person_of_two(rig):
     await rig.feed(event("form.submitted", {"email": "i@kivi.example", "anonymous": "c5"}, ago=60))
     await rig.feed(event("page.viewed", {"anonymous": "c5"}, path="/one", ago=50))
-    await rig.feed(event("email.clicked", {"email": "j@tundra.example", "anonymous": "c5"}, ago=40, link="https://x.example"))
+    await rig.feed(
+        event("email.clicked", {"email": "j@tundra.example", "anonymous": "c5"}, ago=40, link="https://x.example")
+    )
     await rig.feed(event("page.viewed", {"anonymous": "c5"}, path="/pricing", ago=30))
     await rig.feed(event("page.viewed", {"anonymous": "c5"}, path="/pricing", ago=45))  # from before, come late
     told = await rig.scored()
@@ -115,7 +117,9 @@ async def test_a_role_mailbox_gives_the_account_and_no_person(rig):
 async def test_a_lead_takes_so_many_addresses_and_no_more(rig):
     for n in range(8):
         await rig.feed(event("person.identified", {"email": f"n{n}@kivi.example", "user": "shared"}))
-    (row,) = await rig.rows("SELECT emails, size FROM scoring.lead WHERE id = $1::uuid", key_of("email", "n0@kivi.example"))
+    (row,) = await rig.rows(
+        "SELECT emails, size FROM scoring.lead WHERE id = $1::uuid", key_of("email", "n0@kivi.example")
+    )
     assert (row["emails"], row["size"]) == (5, 6)
 
 
@@ -153,7 +157,9 @@ async def test_pipelined_batches_see_what_those_before_them_have_changed(rig):
     handler = rig.handler
     one = rig.batch(event("person.identified", {"email": "p@kivi.example", "anonymous": "c7"}))
     two = rig.batch(event("page.viewed", {"anonymous": "c7"}, path="/pricing"))
-    three = rig.batch(event("person.identified", {"email": "p@kivi.example", "user": "u12"}), event("page.viewed", {"user": "u12"}))
+    three = rig.batch(
+        event("person.identified", {"email": "p@kivi.example", "user": "u12"}), event("page.viewed", {"user": "u12"})
+    )
     works = [await handler.prepare(one), await handler.prepare(two), await handler.prepare(three)]
     for batch, work in zip((one, two, three), works, strict=True):
         await handler.apply(batch, work)

@@ -69,7 +69,9 @@ async def test_a_late_delivery_report_makes_machines_of_clicks(rig):
 async def test_a_single_click_right_after_delivery_is_doubtful_and_pages_nobody(rig):
     await rig.feed(event("person.identified", WHO))
     await rig.scored()
-    await rig.feed(event(DELIVERED, {"user": "u-7"}, ago=10, message_id="m"), event(CLICK, {"user": "u-7"}, ago=5, message_id="m"))
+    await rig.feed(
+        event(DELIVERED, {"user": "u-7"}, ago=10, message_id="m"), event(CLICK, {"user": "u-7"}, ago=5, message_id="m")
+    )
     assert await rig.scored() == []
     assert [row["weight"] for row in await rig.rows("SELECT weight FROM scoring.event WHERE signal = 3")] == [300]
 
@@ -78,7 +80,10 @@ async def test_any_order_and_any_cut_gives_the_same_counters(rig):
     events = [
         event(DELIVERED, {"user": "u-7"}, ago=63, message_id="scan-1"),
         *burst(4, start=62),
-        *[event(CLICK, {"user": "u-7"}, ago=50 - 10 * n, message_id="other", link=f"https://x.example/{n}") for n in range(3)],
+        *[
+            event(CLICK, {"user": "u-7"}, ago=50 - 10 * n, message_id="other", link=f"https://x.example/{n}")
+            for n in range(3)
+        ],
         *[event("page.viewed", {"user": "u-7"}, ago=n * 40_000, path="/pricing") for n in range(6)],
         event(OPENED, {"user": "u-7"}, ago=1, message_id="other"),
     ]

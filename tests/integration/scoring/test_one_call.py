@@ -28,17 +28,19 @@ class Sent:
 
 
 def on_kafka(rig, sent):
-    rig.handler.outbox = RowOutbox(
-        rig.db, sent, Settings(), uuid.uuid4().hex, "scoring", "batch", rig.handler.encode
-    )
+    rig.handler.outbox = RowOutbox(rig.db, sent, Settings(), uuid.uuid4().hex, "scoring", "batch", rig.handler.encode)
     return rig.handler.outbox
 
 
 async def test_the_row_of_the_outbox_makes_the_same_messages_later(rig):
     sent = Sent()
     outbox = on_kafka(rig, sent)
-    await rig.feed(event("person.identified", {"email": "vp@nordwind.example", "user": "u"}, traits={"title": "VP Sales"}))
-    await rig.feed(event("page.viewed", {"user": "u"}, path="/pricing"), event("demo.requested", {"email": "x@kivi.example"}))
+    await rig.feed(
+        event("person.identified", {"email": "vp@nordwind.example", "user": "u"}, traits={"title": "VP Sales"})
+    )
+    await rig.feed(
+        event("page.viewed", {"user": "u"}, path="/pricing"), event("demo.requested", {"email": "x@kivi.example"})
+    )
     assert await outbox.flush(5)
     told = sent.scored()
     assert [(m.lead_id, m.version) for m in told if m.account.domain == "nordwind.example"] == [
@@ -56,7 +58,9 @@ async def test_dead_letters_and_erasures_go_the_longer_way(rig):
     sent = Sent()
     outbox = on_kafka(rig, sent)
     await rig.feed(event("person.identified", {"email": "bye@kivi.example"}), b"poison")
-    await rig.feed(event("person.deleted", {"email": "bye@kivi.example"}), event("demo.requested", {"email": "y@kivi.example"}))
+    await rig.feed(
+        event("person.deleted", {"email": "bye@kivi.example"}), event("demo.requested", {"email": "y@kivi.example"})
+    )
     assert await outbox.flush(5)
     assert [(m.kind, m.version) for m in sent.scored()] == [("changed", 1), ("erased", 2), ("changed", 1)]
     assert [row["reason"] for row in await rig.rows("SELECT reason FROM log.dead_letter")] == ["bad_json"]

@@ -136,7 +136,9 @@ async def test_people_and_their_timeline(running):
     assert first["items"][1]["url"] == "https://a.example/pricing"
     assert first["items"][1]["source"] == "/test"
     rest = (await running.http.get(f"/v1/people/{same['key']}/timeline", params={"cursor": first["next"]})).json()
-    assert [(i["signal"], i["state"], i["name"]) for i in rest["items"]] == [("webinar.attended", "too_old", "Forecasting")]
+    assert [(i["signal"], i["state"], i["name"]) for i in rest["items"]] == [
+        ("webinar.attended", "too_old", "Forecasting")
+    ]
     assert rest["next"] is None
     visitor = (await running.http.get("/v1/people", params={"anonymous_id": "never"})).json()
     assert visitor == {"items": [], "next": None}
@@ -176,7 +178,9 @@ async def test_outcomes_are_kept_once_and_shown(running):
             data=LeadOutcome(kind="declined", lead_id=lead, at=told.data.as_of, rep="anna", reason="bad_fit"),
         )
     )  # fmt: skip
-    messages = [Message(topic=LEAD_OUTCOMES.name, key=lead.encode(), value=value) for value in (outcome, b"no", outcome)]
+    messages = [
+        Message(topic=LEAD_OUTCOMES.name, key=lead.encode(), value=value) for value in (outcome, b"no", outcome)
+    ]
     await running.log.writer().publish(messages)
     outcomes = []
     with contextlib.suppress(TimeoutError):

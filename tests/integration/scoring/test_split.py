@@ -16,7 +16,9 @@ from tests.support.offline import key_of
 @pytest.fixture
 def splitter(rig):
     log = PostgresLog(rig.settings, rig.db, Listener(rig.db), "api")
-    return Splitter(rig.db, log.outbox("scoring", "api"), SystemClock(), rig.handler.encode, lambda email: email.partition("@")[2])
+    return Splitter(
+        rig.db, log.outbox("scoring", "api"), SystemClock(), rig.handler.encode, lambda email: email.partition("@")[2]
+    )
 
 
 def lead(kind, value):

@@ -13,6 +13,7 @@ from services.cli.beside import opened, out, show_json, show_table
 from services.directory.store import DirectoryCache
 from services.eventlog.deadletter import DeadLetter, list_letters, replay, replay_many, show_letter
 from services.eventlog.open import open_log
+from services.ingest.service import replay_requests
 from services.policy.cache import PolicyCache
 from services.router.api.leads import Leads
 from services.router.core.explain import render
@@ -138,6 +139,9 @@ def dead_replay(
             log = open_log(conf, db, Listener(db))
             try:
                 await log.ensure_topics()
+                policies = PolicyCache(db, Listener(db), SystemClock())
+                await policies.refresh()
+                replay_requests(conf, policies)
                 writer = log.writer()
                 if letter is None:
                     return await replay_many(db, writer, WHO, stage=stage, reason=reason)

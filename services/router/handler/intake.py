@@ -71,7 +71,9 @@ class Intake:
             self._erase(lead, newer)
             return
         if newer is not None and newer.merged_into is not None:
-            self._take(lead, newer)
+            # The message of a merged lead is bare: what we know of it goes to the one that lives on.
+            lead.version = newer.version
+            self._desk.touch(lead)
             self._merge(lead_id, newer.merged_into, newer.as_of)
             return
         causes = self._fresh_causes(messages)
@@ -168,6 +170,11 @@ class Intake:
         if loser is None or winner_id in (loser_id, loser.merged_into):
             return
         winner = self._desk.leads.get(winner_id)
+        if winner is None and loser.scored() is None:
+            # Neither is known here: the winner will come with its own message.
+            loser.merged_into = winner_id
+            self._desk.forget(loser)
+            return
         if winner is None:
             winner = self._stand_in(loser, winner_id, now)
         mine, theirs = winner.held, loser.held

@@ -4,6 +4,7 @@ from datetime import timedelta
 
 import pytest
 
+from schemas.messages import LeadScored, PersonRef
 from services.router.core.assign import UNIT
 from services.router.core.claim import Asked
 from services.router.store.reads import Filters
@@ -12,6 +13,11 @@ from services.runtime.errors import Refused
 from tests.support.routing import NOW, Person, Room, cause, hex_of
 
 ADMIN = Identity("admin", None, "t", "admin")
+
+
+def merged_away(loser: Person, winner: Person) -> LeadScored:
+    """As scoring says it: bare, only ids."""
+    return loser.says(0, kind="merged", merged_into=winner.id, known=False, person=PersonRef(), account=None, fit=None)
 
 
 async def offer(room: Room, email: str) -> Person:
@@ -29,7 +35,7 @@ async def accept(room: Room, person: Person) -> None:
 @pytest.mark.parametrize("loser_first", [True, False])
 async def test_the_assignment_moves_to_the_lead_that_lives_on(room: Room, loser_first: bool) -> None:
     loser, winner = await offer(room, "maria@fjordsoft.example"), Person("maria.m@fjordsoft.example")
-    gone = loser.says(60, kind="merged", merged_into=winner.id)
+    gone = merged_away(loser, winner)
     lives = winner.says(80, cause("id", "person.identified"), merged_from=[loser.id])
     for message in (gone, lives) if loser_first else (lives, gone):
         await room.send(message)
@@ -57,7 +63,7 @@ async def test_of_two_assignments_the_older_accepted_one_stays(room: Room) -> No
 async def test_the_winner_keeps_its_own_when_it_has_the_better_right(room: Room) -> None:
     one, two = await offer(room, "maria@fjordsoft.example"), await offer(room, "maria@kivi.example")
     await accept(room, two)
-    await room.send(one.says(60, kind="merged", merged_into=two.id))
+    await room.send(merged_away(one, two))
     shown = await room.leads.one(ADMIN, two.id)
     assert (shown["assignee"], shown["assignment"]["state"]) == ("daavid", "accepted")
     [state] = await room.fetch("SELECT state->'credits'->>'chloe' AS c FROM router.pool_state")
@@ -67,7 +73,7 @@ async def test_the_winner_keeps_its_own_when_it_has_the_better_right(room: Room)
 
 async def test_a_lead_comes_back_when_it_is_split_off_again(room: Room) -> None:
     one, two = await offer(room, "maria@fjordsoft.example"), Person("maria.m@fjordsoft.example")
-    await room.send(one.says(60, kind="merged", merged_into=two.id), two.says(60, merged_from=[one.id]))
+    await room.send(merged_away(one, two), two.says(60, merged_from=[one.id]))
     await room.send(one.says(10, kind="split"), two.says(5, kind="split"))
     assert (await room.leads.one(ADMIN, one.id))["id"] == one.id
     shown = await room.leads.one(ADMIN, two.id)
@@ -88,7 +94,7 @@ async def test_a_cooldown_and_a_refusal_survive_a_merge(room: Room) -> None:
 async def test_erasure_forgets_the_person_and_tells_the_rep_and_notify(room: Room) -> None:
     person = await offer(room, "maria@fjordsoft.example")
     merged = await offer(room, "maria.m@fjordsoft.example")
-    await room.send(merged.says(60, kind="merged", merged_into=person.id))
+    await room.send(merged_away(merged, person))
     await room.send(person.says(0, kind="erased", known=False))
     for table in ("lead", "decision", "assignment", "cause", "timer"):
         for row in await room.fetch(f"SELECT t::text AS text FROM router.{table} t"):
@@ -118,3 +124,12 @@ async def test_an_event_belongs_to_one_lead_only(room: Room) -> None:
     await room.send(other.says(13, visit))
     assert len(await room.routed("alert")) == 1
     assert hex_of("event", "visit") == visit.event_id
+
+
+async def test_a_merge_of_leads_that_were_never_seen_leaves_no_stub(room: Room) -> None:
+    one, two = Person("maria@fjordsoft.example"), Person("maria.m@fjordsoft.example")
+    await room.send(merged_away(one, two))
+    assert await room.fetch("SELECT id FROM router.lead WHERE merged_into IS NULL") == []
+    assert await room.routed() == []
+    await room.send(two.says(60, cause("w", "webinar.attended"), merged_from=[one.id]))
+    assert (await room.leads.one(ADMIN, one.id))["assignee"] == "chloe"

@@ -20,7 +20,7 @@ from schemas.topics import STAGES, StageName
 from services.cli.first_start import First, first_start
 from services.cli.screen import show_ready
 from services.console.pages import console_routes
-from services.directory.api import directory_router
+from services.directory.api import BODY_LIMITS, directory_router
 from services.directory.rows import DirectoryStore
 from services.directory.store import DirectoryCache
 from services.eventlog.api import log_router
@@ -32,6 +32,7 @@ from services.migrations.run import migrate
 from services.notify.service import NotifyService
 from services.policy.api import policy_router
 from services.policy.cache import PolicyCache
+from services.policy.core.lint import Known
 from services.policy.store import PolicyStore
 from services.router.service import RouterService
 from services.runtime import crash
@@ -252,6 +253,7 @@ async def _work(have: Rooms, mode: Mode, ending: Ending, stack: AsyncExitStack) 
         routers=[*(r for s in built for r in s.routers()), *_room_routers(have)],
         access=have.access,
         body_max_bytes=settings.body_max_bytes,
+        body_limits=BODY_LIMITS,
         public_url=settings.public_url,
     )
     server = Server(app, settings.host, settings.port, trusted_proxies=settings.trusted_proxies)
@@ -287,9 +289,15 @@ def _room_routers(have: Rooms) -> list[APIRouter]:
     return [
         access_router(have.access),
         log_router(have.db, have.log),
-        policy_router(have.policies, have.policy_store),
+        policy_router(have.policies, have.policy_store, lambda: _known(have.directory)),
         directory_router(have.directory, have.directory_store),
     ]
+
+
+def _known(directory: DirectoryCache) -> Known:
+    view = directory.view
+    industries = frozenset(a.industry for a in view.accounts if a.industry)
+    return Known(pools=frozenset(view.pools), industries=industries)
 
 
 def _pages(have: Rooms, built: Sequence[Service]) -> Sequence[BaseRoute]:

@@ -95,7 +95,6 @@ def events(plan: Plan) -> Iterator[tuple[bytes, bytes]]:
             "type": f"leadrouter.{signal}.v1",
             "time": at.isoformat(timespec="milliseconds"),
             "subject": mail,
-            
             "data": data,
         }
         record = (f"email:{mail}".encode(), encode(event))

@@ -109,7 +109,9 @@ async def _batch(pg, producer, decoder, got, out, sent) -> int:
         )
         assert len(fenced) == len(firsts)
         ids = sorted(uuid.UUID(i) for i in events)
-        fresh = await pg.fetch("INSERT INTO bare.seen SELECT unnest($1::uuid[]) ON CONFLICT DO NOTHING RETURNING id", ids)
+        fresh = await pg.fetch(
+            "INSERT INTO bare.seen SELECT unnest($1::uuid[]) ON CONFLICT DO NOTHING RETURNING id", ids
+        )
         sums: dict[tuple[str, str], list[float]] = defaultdict(lambda: [0.0, -math.inf])
         for row in fresh:
             event = events[str(row["id"])]
@@ -126,7 +128,11 @@ async def _batch(pg, producer, decoder, got, out, sent) -> int:
             "points = s.points * power(2, (s.at - greatest(s.at, excluded.at)) / $5) "
             "+ excluded.points * power(2, (excluded.at - greatest(s.at, excluded.at)) / $5), "
             "at = greatest(s.at, excluded.at) RETURNING lead, kind, points",
-            [k[0] for k in keys], [k[1] for k in keys], [sums[k][0] for k in keys], [sums[k][1] for k in keys], HALF_LIFE_S,
+            [k[0] for k in keys],
+            [k[1] for k in keys],
+            [sums[k][0] for k in keys],
+            [sums[k][1] for k in keys],
+            HALF_LIFE_S,
         )
         crossed = [
             msgspec.json.encode({"lead": r["lead"], "kind": r["kind"], "points": r["points"]})

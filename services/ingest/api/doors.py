@@ -164,7 +164,7 @@ class Doors:
         return Arrival(
             kind=kind,
             method=request.method,
-            url=self._url(request),
+            url=self._url(request) if kind == "hook" else "",  # only hooks are signed with it, and it costs
             headers=headers,
             query=query,
             raw=raw,

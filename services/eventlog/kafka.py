@@ -129,11 +129,11 @@ class KafkaReader:
         """Partition to (first offset still there, next offset to be written)."""
         client = await self._started()
         places = [TopicPartition(self._topic, part) for part in parts]
-        first, end = await bounded(
-            asyncio.gather(client.beginning_offsets(places), client.end_offsets(places)),
-            self._timeout_s + 1,
-            self._where,
-        )
+
+        async def both() -> list[dict[Any, int]]:
+            return list(await asyncio.gather(client.beginning_offsets(places), client.end_offsets(places)))
+
+        first, end = await bounded(both(), self._timeout_s + 1, self._where)
         if any(end[place] > self._next.get(place.partition, end[place]) for place in places):
             if self._empty and time.monotonic() - self._came_at > STUCK_S:
                 logger.warning(

@@ -46,7 +46,7 @@ def _multipart(body: bytes, content_type: str) -> list[tuple[str, str]]:
     if not message.is_multipart():
         raise BadBody("malformed_form", "the multipart body has no parts")
     made: list[tuple[str, str]] = []
-    for part in message.iter_parts():  # type: ignore[attr-defined]  # the policy makes EmailMessage
+    for part in message.iter_parts():
         disposition = part.get("content-disposition")
         name = disposition.params.get("name") if disposition is not None else None
         payload = part.get_payload(decode=True)

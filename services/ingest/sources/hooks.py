@@ -10,7 +10,6 @@ from typing import Any, Final
 
 import msgspec
 
-from schemas.messages import NO_PROPERTIES
 from services.ingest.core.identity import PLACEHOLDERS
 from services.ingest.core.limits import ID_MAX, TEXT_MAX, BadItem, clean_text, too_deep
 from services.ingest.core.mapping import Seen
@@ -28,6 +27,7 @@ from services.ingest.sources.base import (
     decode_body,
     decode_object,
     nothing_to_verify,
+    replayed,
 )
 from services.ingest.sources.signatures import Verify
 
@@ -98,6 +98,8 @@ class Told(msgspec.Struct, frozen=True):
 
 Reader = Callable[[Item], Iterable[Seen | Told]]
 Splitter = Callable[[Arrival], Sequence[bytes]]
+# What a platform says when somebody takes mails again: no signal of ours, so one that a policy can name.
+SUBSCRIBED: Final = "email_subscribed"
 # Type of the vendor to our signal; None: known, of no use.
 Types = Mapping[str, str | None]
 
@@ -211,7 +213,7 @@ def with_header(split: Splitter, header: str, field: str) -> Splitter:
     return added
 
 
-def hook(  # noqa: D417 the rest is Platform's
+def hook(
     name: str,
     read: Reader,
     *,
@@ -231,8 +233,6 @@ def hook(  # noqa: D417 the rest is Platform's
         try:
             decode_body(_object, body)
         except BadBody:
-            from services.ingest.sources.base import replayed
-
             return parse(replayed(raw, "hook"), limits)
         return parsed([body], read, limits)
 
@@ -267,5 +267,3 @@ def _read(raw: bytes, read: Reader, limits: Limits) -> list[Seen | Told]:
     if item is None:
         raise BadItem("wrong_type", "an event must be an object, not null")
     return list(read(Item(item, raw)))
-
-

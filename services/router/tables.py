@@ -1,6 +1,6 @@
 """The room's tables as the API queries them. Migration 0007 makes them."""
 
-from sqlalchemy import JSON, Boolean, Column, DateTime, Integer, MetaData, Table, Text, Uuid
+from sqlalchemy import JSON, BigInteger, Boolean, Column, DateTime, Integer, MetaData, Table, Text, Uuid
 from sqlalchemy.dialects.postgresql import ARRAY
 
 METADATA = MetaData(schema="router")
@@ -13,7 +13,7 @@ LEAD = Table(
     Column("id", _ID, primary_key=True),
     Column("created_at", _AT, nullable=False),
     Column("updated_at", _AT, nullable=False),
-    Column("version", Integer, nullable=False),
+    Column("version", BigInteger, nullable=False),
     Column("known", Boolean, nullable=False),
     Column("email", Text),
     Column("name", Text),

@@ -29,6 +29,7 @@ DATABASE = "lead_router"
 # A crash recovery of max_wal_size takes well under a minute on a slow disk.
 READY_LIMIT_S = 120.0
 STOP_LIMIT_S = 15.0
+QUIT_LIMIT_S = 5.0
 # Long enough for a clean stop under way, short enough to say "in use" while one still looks at the screen.
 LOCK_WAIT_S = 3.0
 POLL_S = 0.05
@@ -260,7 +261,11 @@ def running_url(data_dir: Path) -> str | None:
 
 async def _end(process: subprocess.Popen[bytes]) -> None:
     # SIGINT: roll back, write everything down, end. SIGQUIT: end, recover at the next start.
-    for sign, limit_s in ((signal.SIGINT, STOP_LIMIT_S), (signal.SIGQUIT, 5.0), (signal.SIGKILL, 5.0)):
+    for sign, limit_s in (
+        (signal.SIGINT, STOP_LIMIT_S),
+        (signal.SIGQUIT, QUIT_LIMIT_S),
+        (signal.SIGKILL, QUIT_LIMIT_S),
+    ):
         if process.poll() is None:
             process.send_signal(sign)
         end = asyncio.get_running_loop().time() + limit_s

@@ -18,6 +18,7 @@ import pytest
 from services.runtime import embedded, pg_folder
 from services.runtime.embedded import EmbeddedPostgres, running_url
 from services.runtime.errors import Misconfigured
+from services.runtime.pg_folder import Account
 
 ROOT = Path(__file__).parents[3]
 # Every server of these tests is small: there may be several at once.
@@ -298,6 +299,75 @@ async def test_a_server_that_does_not_start_names_its_log(folder: Path) -> None:
     again = EmbeddedPostgres(folder, extra=SMALL)  # the lock is free again
     assert await again.start()
     await again.stop()
+
+
+async def test_two_servers_of_one_process_do_not_share_a_folder(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(embedded, "LOCK_WAIT_S", 0.2)
+    server = EmbeddedPostgres(folder, extra=SMALL)
+    await server.start()
+    with pytest.raises(Misconfigured, match="in use by another lead-router") as caught:
+        await EmbeddedPostgres(folder, extra=SMALL).start()
+    assert caught.value.code == "in_use"
+    await server.stop()
+    await server.stop()  # twice is fine
+
+
+async def test_a_server_left_behind_is_ended_first(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pg_folder, "LEFTOVER_LIMIT_S", 1.0)
+    first = EmbeddedPostgres(folder, extra=SMALL)
+    await first.start(supervised=False)
+    left = first.pid
+    assert left is not None
+    # As on a system that cannot tie a child to its parent: we are gone, it is not.
+    assert first._lock is not None
+    os.close(first._lock)
+    first._lock = None
+    second = EmbeddedPostgres(folder, extra=SMALL)
+    await second.start()
+    assert second.pid not in (None, left)
+    assert first.pid is None
+    await second.stop()
+    await first.stop()
+
+
+async def test_a_stop_that_hangs_becomes_a_kill(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(embedded, "STOP_LIMIT_S", 0.3)
+    monkeypatch.setattr(embedded, "QUIT_LIMIT_S", 0.3)
+    server = EmbeddedPostgres(folder, extra=SMALL)
+    await server.start()
+    assert server.pid is not None
+    pid = server.pid
+    os.kill(pid, signal.SIGSTOP)
+    await server.stop()
+    assert gone(pid, 1)
+
+
+def test_a_socket_folder_of_somebody_else_is_refused(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TMPDIR", str(folder))
+    monkeypatch.setattr(tempfile, "tempdir", None)
+    long = folder / ("x" * 120)
+    made = pg_folder.socket_folder(long, Account())
+    assert made.parent == folder
+    assert pg_folder.socket_folder(long, Account()) == made
+    made.rmdir()
+    made.symlink_to(folder)
+    with pytest.raises(Misconfigured, match="belongs to somebody else"):
+        pg_folder.socket_folder(long, Account())
+
+
+def test_what_cannot_be_reached_is_explained(folder: Path) -> None:
+    (folder / "log").write_text("LOG: x\nunreachable: /a/b\n")
+    assert "cannot reach /a/b" in pg_folder.why("it does not start", folder / "log")
+    assert "ends with: nothing" in pg_folder.why("it does not start", folder / "none")
+
+
+def test_root_without_anybody_to_become_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    assert pg_folder.account() == Account()
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    monkeypatch.setattr(pg_folder, "UNPRIVILEGED", ("no-such-user-here",))
+    with pytest.raises(Misconfigured, match="LEAD_ROUTER_DATABASE_URL"):
+        pg_folder.account()
 
 
 def test_programs_of_another_version_are_refused(folder: Path) -> None:

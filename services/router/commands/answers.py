@@ -98,6 +98,7 @@ class Answers:
             else:
                 staged = None
         if verdict.effect:
+            desk.committed()
             metrics.OUTCOMES.labels(asked.command, asked.reason or "none").inc()
             await self._outbox.committed(staged)
         return Answered(

@@ -5,6 +5,7 @@ from datetime import datetime, timedelta
 from typing import Final
 
 import msgspec
+from prometheus_client import Counter
 
 from schemas.codec import Message
 from schemas.messages import AssignmentState, Reason
@@ -60,6 +61,7 @@ class Desk:
         self._drop: set[tuple[str, TimerKind]] = set()
         self._put: list[Timer] = []
         self._gone: set[str] = set()
+        self._counts: dict[tuple[Counter, tuple[str, ...]], int] = {}
 
     async def lock(self, ids: Collection[str]) -> None:
         """Lock and read leads with their open assignments: once, all of the transaction together."""
@@ -155,6 +157,14 @@ class Desk:
         crash.reach(WRITTEN)
         return messages(effects, self.wall)
 
+    def committed(self) -> None:
+        """Move the metrics: called after the commit, since what is rolled back has not happened."""
+        for (counter, labels), n in self._counts.items():
+            counter.labels(*labels).inc(n)
+
+    def _count(self, counter: Counter, *labels: str) -> None:
+        self._counts[counter, labels] = self._counts.get((counter, labels), 0) + 1
+
     # -- giving away
 
     async def _give(self) -> None:
@@ -180,7 +190,7 @@ class Desk:
             self._assigner.take_again(old)
             case.verdict = None
             return
-        metrics.ASSIGNMENTS.labels(case.pick.via if case.pick.rep is not None else "none").inc()
+        self._count(metrics.ASSIGNMENTS, case.pick.via if case.pick.rep is not None else "none")
         case.verdict = complete(case.verdict, case.pick)
 
     # -- what a decision changes
@@ -192,11 +202,11 @@ class Desk:
             return effects
         if case.recalled is not None:
             held, reason = case.recalled
-            metrics.RECALLS.labels(reason.code).inc()
+            self._count(metrics.RECALLS, reason.code)
             effects.append(self.writer.ended(lead, held, "recalled", reason))
         if case.displaces is not None:
             reason = Reason(code="sla_reassign", text="Given to somebody else: not answered in time")
-            metrics.RECALLS.labels(reason.code).inc()
+            self._count(metrics.RECALLS, reason.code)
             lead.memory.refused = list(case.before.refused)
             self.end(lead, case.displaces, "recalled", case.now, reason=reason.code, credit=False)
             effects.append(self.writer.ended(lead, case.displaces, "recalled", reason))
@@ -269,7 +279,7 @@ class Desk:
         lead, verdict = case.lead, case.verdict
         assert verdict is not None
         assert lead.decision_id is not None
-        metrics.DECISIONS.labels(verdict.route, verdict.segment or "none").inc()
+        self._count(metrics.DECISIONS, verdict.route, verdict.segment or "none")
         record = DecisionRecord(
             id=lead.decision_id,
             lead_id=lead.id,
@@ -298,7 +308,7 @@ class Desk:
         if rep is None:
             return []
         for alert in case.alerts:
-            metrics.ALERTS.labels(alert.kind).inc()
+            self._count(metrics.ALERTS, alert.kind)
         return [self.writer.alert(case, alert, rep) for alert in case.alerts]
 
     # -- writing

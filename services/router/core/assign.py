@@ -1,11 +1,14 @@
 """Who gets the lead? The account's own rep first, else smooth weighted round robin over the pool.
 
-Law (tests/unit/router/test_assign.py): with the same reps available, no rep is ever more than one lead away from what
-the weights entitle them to, at any prefix. An absent or full rep takes no part in a pick and keeps the credit frozen:
-nothing is lost by leave, and nobody is flooded on return. A decline takes the whole pick back, to the last unit.
+Law (tests/unit/router/test_assign.py): while the same reps are available, nobody is ever more than one lead away from
+what the weights entitle them to, at any prefix. Taking the one who is owed most does not hold that by itself (eight reps
+with weights 9, 9, 1, 1 … break it): the pick looks ahead and passes over whoever would make somebody else wait too long.
+An absent or full rep takes no part in a pick and keeps the credit frozen: nothing is lost by leave, and nobody is flooded
+on return; with reps coming and going at random the distance stays below 1.25. A decline takes the whole pick back.
 
 Source: smooth weighted round robin of nginx (upstream_round_robin), with credits in leads instead of weights so that
-picks among different sets of reps can be added up.
+picks among different sets of reps can be added up; the look-ahead is the feasibility test of R. Tijdeman, "The chairman
+assignment problem", Discrete Mathematics 32 (1980).
 """
 
 from collections.abc import Collection, Mapping, Sequence
@@ -18,6 +21,7 @@ from services.router.core.model import Candidate, Member, Pick, Roster, Via
 UNIT: Final = 720_720_000  # one lead; an integer, so that a returned credit is exact, that 1 to 16 divide
 # A rep that the account already has keeps its leads over a night, a weekend or a day off, not over a holiday.
 SHORT_ABSENCE: Final = timedelta(hours=96)
+LOOKS_MAX: Final = 1000  # weights are 1 to 100: a look-ahead is shorter
 RETRY_SOONEST: Final = timedelta(minutes=1)
 RETRY_DEFAULT: Final = timedelta(hours=1)
 
@@ -95,19 +99,43 @@ def _from_pool(roster: Roster, to: str, now: datetime, refused: Collection[str],
         return _nobody(text, "nobody_available" if roster.members else "empty_pool", again, now, seen)
     total = sum(m.weight for m in able)
     shares = {m.rep: UNIT * m.weight // total for m in able}
-    best = min(able, key=lambda m: (-(m.credit + shares[m.rep]), _since(m), m.rep))
+    best = _next(able, shares)
     # What integer division leaves over goes to the one who pays: a pick hands out exactly one lead, and ties stay ties.
     shares[best.rep] += UNIT - sum(shares.values())
     for member in able:
         owed = (member.credit + shares[member.rep]) / UNIT
         if member is best:
-            text = f"{_name(member)} is next: {owed:.2f} leads owed, the most in {to}"
+            text = f"{_name(member)} is next in {to}: {owed:.2f} leads owed"
             seen.append(_taken(member, "next_in_turn", text, owed))
         else:
             text = f"{_name(member)} is not next: {owed:.2f} leads owed"
             seen.append(Candidate(rep=member.rep, code="not_next", text=text, credit=owed))
     reason = Reason(code="next_in_turn", text=f"{_name(best)} is next in {to}", seen=best.rep)
     return Pick(rep=best.rep, via="pool", pool=to, reason=reason, candidates=seen, shares=shares)
+
+
+def _next(able: Sequence[Member], shares: Mapping[str, int]) -> Member:
+    """The one who is owed most, unless that would leave others more than one lead behind."""
+    order = sorted(able, key=lambda m: (-(m.credit + shares[m.rep]), _since(m), m.rep))
+    if len({member.weight for member in able}) == 1:
+        return order[0]
+    # What reps on leave are owed is not owed among those who are here: shift it out, by the weights.
+    surplus = sum(member.credit + shares[member.rep] for member in able) - UNIT
+    owed = {m.rep: m.credit + shares[m.rep] - surplus * shares[m.rep] // UNIT for m in able}
+    return next((m for m in order if _keeps_up({**owed, m.rep: owed[m.rep] - UNIT}, shares)), order[0])
+
+
+def _keeps_up(owed: Mapping[str, int], shares: Mapping[str, int]) -> bool:
+    """Whether everybody can still get their next leads before they are owed one whole lead.
+
+    By any later pick n, whoever is owed k whole leads by then must have got them: together that may not be more than n.
+    Once nobody is ahead of their share it holds by itself.
+    """
+    looks = max(-(-max(-owed[rep], 0) // share) for rep, share in shares.items() if share) + 1
+    for n in range(1, min(looks, LOOKS_MAX) + 1):
+        if sum(max((owed[rep] + n * share) // UNIT, 0) for rep, share in shares.items()) > n:
+            return False
+    return True
 
 
 def _to_manager(roster: Roster, to: str, now: datetime, refused: Collection[str], seen: list[Candidate]) -> Pick:

@@ -3,13 +3,15 @@
 The same inputs give the same verdict for ever: `again` holds a stored decision to that.
 """
 
+import math
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 from schemas.messages import LeadScored, Reason, Route, Stage
 from services.policy.core.facts import facts_of
 from services.policy.core.policy import Policy, Segment
+from services.policy.core.score import day_of, engagement
 from services.router.core.assign import choose
 from services.router.core.model import Before, DecisionRecord, Pick, Verdict, rung
 from services.router.core.segment import not_live, segment_of, segment_reason
@@ -19,9 +21,8 @@ WORST_GRADE: Final = "D"
 SELF_SERVE: Final = "self_serve"
 OWNER: Final = "owner"
 DEFAULT_TRACK: Final = "nurture"
-# How far ahead a stage can be left by decay alone, and how exactly the moment has to be known.
-CROSSING_HORIZON: Final = timedelta(days=400)
-CROSSING_PRECISION: Final = timedelta(hours=1)
+SOONEST_LOOK: Final = timedelta(hours=1)
+EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 STAGE_WORDS: Final[dict[str, str]] = {"ready_to_buy": "ready to buy"}
 
 
@@ -119,20 +120,40 @@ def again(record: DecisionRecord, policy: Policy) -> tuple[Verdict, Pick | None]
 
 
 def crossing(snapshot: LeadScored, stage: Stage, policy: Policy, now: datetime) -> datetime | None:
-    """When the stage will be left by decay alone: to the hour and never too early, None for not within 400 days."""
+    """When the lead has to be looked at again because engagement fades or days drop out of a window.
+
+    Never after the stage is left, perhaps before: then the next look is set anew, an hour later at the soonest. What is
+    left of a sum after a time is at least what the fastest part of it keeps, and saturation only slows that down.
+
+    Returns:
+        A time at least an hour after `now`; None when time alone cannot change the stage.
+    """
     if rung(stage) <= 0 or stage == "customer":
         return None
+    looks = [at for at in (_fades(snapshot, policy, now), _drops_out(snapshot, policy, now)) if at is not None]
+    return max(min(looks), now + SOONEST_LOOK) if looks else None
 
-    def held(at: datetime) -> bool:
-        return climb(facts_of(snapshot, at, policy), stage, None, policy) == stage
 
-    low, high = now, now + CROSSING_HORIZON
-    if held(high):
+def _fades(snapshot: LeadScored, policy: Policy, now: datetime) -> datetime | None:
+    parts = engagement(snapshot.curve, snapshot.as_of, now).parts
+    gained = sum(part.points for part in parts if part.points > 0)
+    lost = -sum(part.points for part in parts if part.points < 0)
+    limits = [limit * share for limit in policy.engagement_limits for share in (1.0, policy.hysteresis)]
+    passed = [limit for limit in limits if 0 < limit <= gained - lost]
+    if not passed:
         return None
-    while high - low > CROSSING_PRECISION:
-        middle = low + (high - low) / 2
-        low, high = (middle, high) if held(middle) else (low, middle)
-    return high
+    fastest = min(part.half_life_s for part in snapshot.curve if part.points > 0)
+    seconds = fastest * math.log2(gained / (max(passed) + lost))
+    return now + timedelta(seconds=math.floor(seconds) + 1)
+
+
+def _drops_out(snapshot: LeadScored, policy: Policy, now: datetime) -> datetime | None:
+    today = day_of(now)
+    ends: list[int] = []
+    for fact, days in policy.windows.items():
+        signal = fact if fact in policy.signals else fact.rpartition("_")[0]
+        ends += [day + days for day, count in snapshot.windows.get(signal, ()) if count and day + days > today]
+    return EPOCH + timedelta(days=min(ends)) if ends else None
 
 
 def _due(stage: Stage, segment: Segment | None, snapshot: LeadScored) -> bool:

@@ -120,6 +120,7 @@ class RouterHandler:
             staged = await self._outbox.stage(pg, await desk.finish(erased=intake.erased))
             crash.reach(STAGED)
         crash.reach(COMMITTED)
+        desk.committed()
         metrics.DECIDE_SECONDS.labels("batch").observe(self._clock.monotonic() - began)
         self._observe(work)
         await self._outbox.committed(staged)
@@ -145,6 +146,7 @@ class RouterHandler:
             timers = await timers_of(pg, lead_ids, self._clock.now())
             TimerRun(desk, self._policies.active, self._view()).take(timers)
             staged = await self._outbox.stage(pg, await desk.finish())
+        desk.committed()
         metrics.DECIDE_SECONDS.labels("timers").observe(self._clock.monotonic() - began)
         await self._outbox.committed(staged)
 

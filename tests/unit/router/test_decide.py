@@ -1,6 +1,6 @@
 """What should happen to a lead: stages, segments, routes, and the words for it."""
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import msgspec
@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from schemas.messages import LeadScored
+from schemas.messages import CurvePart, LeadScored
 from services.policy.core.compile import compile_policy
 from services.policy.core.policy import Policy
 from services.router.core import alert, explain, notice, sla
@@ -219,15 +219,48 @@ def test_a_record_decides_again_to_the_same_answer() -> None:
     assert again(msgspec.structs.replace(record, roster=None), POLICY)[1] is None
 
 
-def test_the_crossing_is_found_to_the_hour_and_never_too_early() -> None:
+def test_one_half_life_gives_the_very_second() -> None:
     snapshot = mql(44)
     at = crossing(snapshot, "qualified", POLICY, NOW)
     assert at is not None
-    assert decide(snapshot, Before(stage="qualified"), POLICY, at).stage == "identified"
-    assert decide(snapshot, Before(stage="qualified"), POLICY, at - timedelta(hours=1, seconds=1)).stage == "qualified"
-    assert crossing(snapshot, "identified", POLICY, NOW) is None
+    first = crossing(snapshot, "qualified", POLICY, at)
+    # From 44 it first falls below 40, where the segment or a stage might turn, then below 32.
+    assert decide(snapshot, Before(stage="qualified"), POLICY, at).stage == "qualified"
+    assert first is not None
+    assert decide(snapshot, Before(stage="qualified"), POLICY, first).stage == "identified"
+    assert decide(snapshot, Before(stage="qualified"), POLICY, first - timedelta(seconds=2)).stage == "qualified"
+    assert crossing(snapshot, "identified", POLICY, first) is None
     assert crossing(snapshot, "customer", POLICY, NOW) is None
     assert crossing(snapshot, "unknown", POLICY, NOW) is None
+
+
+parts_of = st.lists(
+    st.builds(
+        CurvePart, signal=st.text("ab", min_size=1, max_size=3), points=st.floats(-30, 90), half_life_s=st.sampled_from([7 * 864e2, 30 * 864e2, 90 * 864e2]), cap=st.sampled_from([0.0, 40.0, 90.0])
+    ),
+    max_size=4,
+)  # fmt: skip
+
+
+@given(parts_of, st.integers(0, 4), st.integers(0, 12))
+def test_looking_again_when_told_never_misses_that_a_stage_is_left(
+    parts: list[CurvePart], visits: int, old: int
+) -> None:
+    """Follow the looks to the end: between two of them the stage does not change, but for an hour before the second."""
+    day = (NOW - datetime(1970, 1, 1, tzinfo=UTC)).days - old
+    snapshot = msgspec.structs.replace(mql(), curve=parts, windows={"pricing_visits": [(day, visits * 1000)]})
+    stage, now = decide(snapshot, Before(), POLICY, NOW).stage, NOW
+    for _ in range(300):
+        at = crossing(snapshot, stage, POLICY, now)
+        until = at or now + timedelta(days=500)
+        probe = until - timedelta(hours=1, seconds=1)
+        if probe > now:
+            assert rung(decide(snapshot, Before(stage=stage), POLICY, probe).stage) >= rung(stage)
+        if at is None:
+            break
+        stage, now = decide(snapshot, Before(stage=stage), POLICY, at).stage, at
+    else:
+        raise AssertionError("it never comes to an end")
 
 
 # -- alerts

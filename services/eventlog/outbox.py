@@ -13,7 +13,6 @@ that lane before the partition is read. Owns `log.outbox` and `log.lane`.
 import asyncio
 import contextlib
 from collections.abc import Callable, Sequence
-from datetime import timedelta
 from typing import Final
 
 import asyncpg
@@ -24,6 +23,7 @@ from services.eventlog import metrics
 from services.eventlog.core.packing import pack, unpack
 from services.eventlog.deadletter import bury
 from services.eventlog.fence import translate
+from services.eventlog.lanes import DELETE, READ, ROWS_AT_ONCE, Lanes
 from services.eventlog.ports import AppendArguments, Connection, DeadRecord, Encode, LogWriter, Staged
 from services.runtime import crash
 from services.runtime.db import AWAY, Database
@@ -35,29 +35,9 @@ logger = structlog.get_logger(__name__)
 INSERT: Final = """
 WITH gone AS (DELETE FROM log.outbox WHERE stage = $1 AND lane = $2 AND seq = ANY ($5::bigint[]))
 INSERT INTO log.outbox (stage, lane, seq, payload) VALUES ($1, $2, $3, $4)"""
-READ: Final = """
-SELECT seq, payload FROM log.outbox
- WHERE stage = $1 AND lane = $2 AND seq <> ALL ($3::bigint[]) ORDER BY seq LIMIT $4"""
-DELETE: Final = "DELETE FROM log.outbox WHERE stage = $1 AND lane = $2 AND seq = ANY ($3::bigint[])"
 NEWEST: Final = "SELECT coalesce(max(seq), 0) FROM log.outbox WHERE stage = $1 AND lane = $2"
 COUNT: Final = "SELECT count(*) FROM log.outbox WHERE stage = $1 AND starts_with(lane, $2)"
-LIVE: Final = """
-INSERT INTO log.lane (stage, lane, owner, expires_at) VALUES ($1, $2, $3, clock_timestamp() + $4::interval)
-ON CONFLICT (stage, lane) DO UPDATE SET owner = excluded.owner, expires_at = excluded.expires_at"""
-DEAD_LANES: Final = """
-SELECT l.lane FROM log.lane l
- WHERE l.stage = $1 AND starts_with(l.lane, $2) AND l.lane <> $3
-   AND (l.expires_at <= clock_timestamp() OR l.lane = ANY ($4::text[]))
-   AND EXISTS (SELECT 1 FROM log.outbox o WHERE o.stage = l.stage AND o.lane = l.lane)"""
-ADOPT: Final = """
-UPDATE log.lane SET owner = $3, expires_at = clock_timestamp() + $4::interval
- WHERE stage = $1 AND lane = $2 AND (expires_at <= clock_timestamp() OR owner = $3 OR $5)"""
-LEAVE: Final = "UPDATE log.lane SET expires_at = clock_timestamp() WHERE stage = $1 AND lane = $2 AND owner = $3"
-FORGET: Final = """
-DELETE FROM log.lane l WHERE l.stage = $1 AND l.expires_at < clock_timestamp() - interval '1 day'
-   AND NOT EXISTS (SELECT 1 FROM log.outbox o WHERE o.stage = l.stage AND o.lane = l.lane)"""
 
-ROWS_AT_ONCE: Final = 32
 # Rows kept in memory until published; what waits beyond that is read from the table.
 KEPT_ROWS: Final = 64
 # From so many waiting rows on, `committed` waits for the publisher: it must not fall behind without bound.
@@ -69,7 +49,6 @@ STAGED_MAX_S: Final = 60.0
 
 COMMITTED: Final = crash.step("outbox.committed", "a row is committed, nothing of it is published")
 PUBLISHED: Final = crash.step("outbox.published", "messages are published, their row is not deleted")
-ADOPTED: Final = crash.step("outbox.adopted", "messages of a lane taken over are published, their rows not deleted")
 
 
 class RowOutbox:
@@ -96,13 +75,10 @@ class RowOutbox:
         self._db = db
         self._writer = writer
         self._stage = stage
-        self._purpose = f"{lane}@"
-        self._owner = owner
-        self.lane = f"{lane}@{owner}"
+        self._purpose = lane
         self._encode: Encode = encode or unpack
         self._packs = encode is None
-        self._lease = timedelta(seconds=settings.lease_s)
-        self._heartbeat_s = settings.heartbeat_s
+        self._lanes = Lanes(db, settings, stage, lane, owner, self._publish, self._end)
         self._wait_s = 2 * settings.kafka_timeout_s
         self._seq = 0
         self._open: dict[int, float] = {}  # staged, not yet known to be committed, with the time
@@ -117,8 +93,7 @@ class RowOutbox:
         self._wake = asyncio.Event()
         self._moved = asyncio.Event()  # set after each round of the publisher
         self._one_at_a_time = asyncio.Lock()
-        self._sweeping = asyncio.Lock()
-        self._tasks: list[asyncio.Task[None]] = []
+        self._task: asyncio.Task[None] | None = None
 
     # -- in the transaction
 
@@ -149,7 +124,7 @@ class RowOutbox:
         published = sorted(self._published)
         self._published.clear()
         self._deleting[self._seq] = published
-        return Staged(self.lane, self._seq, payload, published)
+        return Staged(self._lanes.mine, self._seq, payload, published)
 
     # -- after the commit
 
@@ -163,7 +138,7 @@ class RowOutbox:
             self._settle(staged)
         self._wake.set()
         depth = len(self._ready)
-        metrics.OUTBOX_DEPTH.labels(self._stage, self._purpose[:-1]).set(depth)
+        metrics.OUTBOX_DEPTH.labels(self._stage, self._purpose).set(depth)
         if depth >= WAIT_FROM and self._trouble is None:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._until(lambda: len(self._ready) < WAIT_FROM), self._wait_s)
@@ -193,7 +168,7 @@ class RowOutbox:
 
     async def flush(self, seconds: float) -> bool:
         """Wait until all that was committed is published."""
-        if not self._tasks:
+        if self._task is None:
             return True
         self._wake.set()
         with contextlib.suppress(TimeoutError):
@@ -203,33 +178,31 @@ class RowOutbox:
     async def waiting(self) -> int:
         """Rows of this stage and lane in the table, all processes together."""
         async with self._db.raw() as pg:
-            return int(await pg.fetchval(COUNT, self._stage, self._purpose))
+            return int(await pg.fetchval(COUNT, self._stage, f"{self._purpose}@"))
 
     async def drain(self, gone: Sequence[str] = ()) -> None:
         """Empty our own lane, those of `gone` owners, and those that nobody keeps alive."""
         self._check()
         try:
+            await self._lanes.beat()
             async with self._db.raw() as pg:
-                await pg.execute(LIVE, self._stage, self.lane, self._owner, self._lease)
-                self._seq = max(self._seq, await pg.fetchval(NEWEST, self._stage, self.lane))
+                self._seq = max(self._seq, await pg.fetchval(NEWEST, self._stage, self._lanes.mine))
             self._start()
             self._reread = True
             await self._publish_all()
-            await self._sweep([f"{self._purpose}{owner}" for owner in gone])
+            await self._lanes.sweep(gone)
         except (asyncpg.PostgresError, *AWAY) as error:
             raise translate(error) from error
 
     async def close(self) -> None:
         """Stop; what is not published stays in the table, for others at once."""
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-        started, self._tasks = bool(self._tasks), []
-        if started:
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+            self._task = None
             with contextlib.suppress(Unavailable, asyncpg.PostgresError):
-                async with self._db.raw() as pg:
-                    await pg.execute(DELETE, self._stage, self.lane, sorted(self._published))
-                    await pg.execute(LEAVE, self._stage, self.lane, self._owner)
+                await self._delete_published()
+            await self._lanes.close()
 
     # -- the publisher
 
@@ -238,12 +211,9 @@ class RowOutbox:
             raise self._failed
 
     def _start(self) -> None:
-        if not self._tasks:
-            self._tasks = [
-                asyncio.create_task(self._publisher(), name=f"outbox {self._stage} {self.lane}"),
-                asyncio.create_task(self._keep_alive(), name=f"outbox lane {self._stage} {self.lane}"),
-                asyncio.create_task(self._sweeper(), name=f"outbox lanes {self._stage}"),
-            ]
+        if self._task is None:
+            self._task = asyncio.create_task(self._publisher(), name=f"outbox {self._stage} {self._lanes.mine}")
+            self._lanes.start()
 
     def _waits(self) -> bool:
         return bool(self._ready) or self._reread or self._busy
@@ -275,7 +245,9 @@ class RowOutbox:
                 tries += 1
                 self._reread = True
                 self._trouble = error.message
-                logger.warning("messages wait in the outbox", stage=self._stage, lane=self.lane, why=error.message)
+                logger.warning(
+                    "messages wait in the outbox", stage=self._stage, lane=self._lanes.mine, why=error.message
+                )
                 self._moved.set()
                 await asyncio.sleep(min(RETRY_S[1], RETRY_S[0] * 2 ** min(tries - 1, 8)))
                 self._wake.set()
@@ -284,7 +256,7 @@ class RowOutbox:
                 return
 
     def _end(self, error: Exception) -> None:
-        logger.critical("outbox stops", stage=self._stage, lane=self.lane, error=str(error), exc_info=error)
+        logger.critical("outbox stops", stage=self._stage, lane=self._lanes.mine, error=str(error), exc_info=error)
         self._failed = error
         self._moved.set()
 
@@ -314,7 +286,7 @@ class RowOutbox:
         self._reread = False  # before the query: what is committed during it asks for another
         try:
             async with self._db.raw() as pg:
-                rows = await pg.fetch(READ, self._stage, self.lane, list(known), ROWS_AT_ONCE)
+                rows = await pg.fetch(READ, self._stage, self._lanes.mine, list(known), ROWS_AT_ONCE)
         except BaseException:
             self._reread = True
             raise
@@ -347,7 +319,7 @@ class RowOutbox:
             part=-1,
             offset=seq * 1_000_000 + place,
             reason=error.code,
-            detail=f"{self.lane}: {error.message}",
+            detail=f"{self._lanes.mine}: {error.message}",
             key=message.key,
             value=message.value,
         )
@@ -358,54 +330,5 @@ class RowOutbox:
         seqs = sorted(self._published)
         if seqs:
             async with self._db.raw() as pg:
-                await pg.execute(DELETE, self._stage, self.lane, seqs)
+                await pg.execute(DELETE, self._stage, self._lanes.mine, seqs)
             self._published.difference_update(seqs)
-
-    # -- lanes of others
-
-    async def _keep_alive(self) -> None:
-        while True:
-            with contextlib.suppress(LeadRouterError, asyncpg.PostgresError, *AWAY):
-                async with self._db.raw() as pg:
-                    await pg.execute(LIVE, self._stage, self.lane, self._owner, self._lease)
-            await asyncio.sleep(self._heartbeat_s)
-
-    async def _sweeper(self) -> None:
-        while True:
-            await asyncio.sleep(self._heartbeat_s)
-            try:
-                await self._sweep([])
-            except (LeadRouterError, asyncpg.PostgresError, *AWAY) as error:
-                logger.warning("outbox lanes of others: put off", stage=self._stage, why=str(error))
-            except Exception as error:  # noqa: BLE001 not swallowed: every later call of this outbox raises it
-                self._end(error)
-                return
-
-    async def _sweep(self, forced: Sequence[str]) -> None:
-        async with self._sweeping:
-            async with self._db.raw() as pg:
-                lanes = await pg.fetch(DEAD_LANES, self._stage, self._purpose, self.lane, list(forced))
-            for row in lanes:
-                await self._empty(row["lane"], forced=row["lane"] in forced)
-
-    async def _empty(self, lane: str, *, forced: bool) -> None:
-        """Publish what a lane holds, as long as we are the one who has adopted it."""
-        count = 0
-        while True:
-            async with self._db.raw() as pg:
-                taken = await pg.execute(ADOPT, self._stage, lane, self._owner, self._lease, forced)
-                rows = await pg.fetch(READ, self._stage, lane, [], ROWS_AT_ONCE) if taken == "UPDATE 1" else []
-            if taken != "UPDATE 1":
-                return
-            if not rows:
-                break
-            await self._publish([(row["seq"], row["payload"]) for row in rows])
-            crash.reach(ADOPTED)
-            async with self._db.raw() as pg:
-                await pg.execute(DELETE, self._stage, lane, [row["seq"] for row in rows])
-            count += len(rows)
-            forced = False
-        async with self._db.raw() as pg:
-            await pg.execute(LEAVE, self._stage, lane, self._owner)
-            await pg.execute(FORGET, self._stage)
-        logger.info("outbox lane of another process emptied", stage=self._stage, lane=lane, rows=count)

@@ -185,6 +185,10 @@ class Outbox(Protocol):
         """
         ...
 
+    def rolled_back(self, staged: Staged) -> None:
+        """The transaction of `staged` is undone. Never needed: it spares reading the table for a while."""
+        ...
+
     async def drain(self, gone: Sequence[str] = ()) -> None:
         """Publish what an earlier owner, or a crash, left behind. Call before reading.
 

@@ -7,7 +7,7 @@ Owns `log.partition` and `log.record`.
 
 import asyncio
 import contextlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -67,9 +67,10 @@ HEALTHY_TIMEOUT_S: Final = 3.0
 class PostgresReader:
     """Reads one topic on a connection of its own."""
 
-    def __init__(self, db: Database, topic: str, wakes: Wakes) -> None:
+    def __init__(self, db: Database, topic: str, wakes: Wakes, closed: Callable[["PostgresReader"], None]) -> None:
         self._db = db
         self._topic = topic
+        self._closed = closed
         self._wakes = wakes
         self._woken = wakes.watch(topic)
         self._pg: asyncpg.Connection | None = None
@@ -122,6 +123,7 @@ class PostgresReader:
         """Close the connection; safe to call twice."""
         self._wakes.forget(self._topic, self._woken)
         self._drop_connection()
+        self._closed(self)
 
     async def _fetch(self, max_records: int) -> None:
         if not self._fetched:
@@ -246,6 +248,9 @@ class PostgresOutbox:
         touched, self._touched = self._touched, set()
         self._wakes.touch(touched)
 
+    def rolled_back(self, staged: Staged) -> None:
+        """Nothing to do."""
+
     async def drain(self, gone: Sequence[str] = ()) -> None:
         """Nothing is ever left behind."""
 
@@ -275,7 +280,7 @@ class PostgresLog:
         self._topics = {topic.name: topic for topic in topics}
         self._wakes = Wakes(db, listener)
         self._writer = PostgresWriter(self, db, self._wakes)
-        self._readers: list[PostgresReader] = []
+        self._readers: set[PostgresReader] = set()
         self._outboxes: dict[tuple[str, str], PostgresOutbox] = {}
         self._housekeeping: asyncio.Task[None] | None = None
 
@@ -321,8 +326,8 @@ class PostgresLog:
     def reader(self, topic: str, group: str) -> PostgresReader:  # noqa: ARG002 lag tools of Kafka only
         """A reader of one topic."""
         self.partitions(topic)
-        made = PostgresReader(self._db, topic, self._wakes)
-        self._readers.append(made)
+        made = PostgresReader(self._db, topic, self._wakes, self._readers.discard)
+        self._readers.add(made)
         return made
 
     def writer(self) -> PostgresWriter:
@@ -353,9 +358,8 @@ class PostgresLog:
             await asyncio.gather(self._housekeeping, return_exceptions=True)
             self._housekeeping = None
         await self._writer.close()
-        for reader in self._readers:
+        for reader in list(self._readers):
             await reader.close()
-        self._readers.clear()
         await self._wakes.close()
 
     async def _keep_house(self) -> None:

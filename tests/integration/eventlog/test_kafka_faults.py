@@ -9,7 +9,7 @@ import pytest
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
 from schemas.codec import Message
-from services.eventlog.kafka import MESSAGE_BYTES
+from services.eventlog.kafka_write import MESSAGE_BYTES
 from services.runtime.errors import BadMessage, Misconfigured, Unavailable
 from tests.support.kafka import Cluster
 from tests.support.logs import LEDGER, Kit, Ledger, consumer, quick, read_all, until

@@ -77,10 +77,10 @@ async def shop(database: Database) -> AsyncIterator[Shop]:
 
 async def freeze(outbox: RowOutbox) -> None:
     """As kill -9 or SIGSTOP: none of its tasks runs again."""
-    for task in outbox._tasks:
+    tasks = [task for task in (outbox._task, *outbox._lanes._tasks) if task is not None]
+    for task in tasks:
         task.cancel()
-    await asyncio.gather(*outbox._tasks, return_exceptions=True)
-    outbox._tasks = [asyncio.create_task(asyncio.sleep(0))]
+    await asyncio.gather(*tasks, return_exceptions=True)
 
 
 async def test_rows_are_deleted_with_the_next_row_or_when_idle(shop: Shop) -> None:

@@ -9,11 +9,12 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
 from services.ingest.api.bodies import header_key, inflate, read_body
+from services.ingest.api.tokens import UsedTokens
 from services.ingest.core.addresses import Networks, client_ip
 from services.ingest.handler import metrics
-from services.ingest.handler.receive import Answer, Receiver, away, problem
-from services.ingest.sources import cloudevents, segment, standardwebhooks
-from services.ingest.sources.base import Arrival, BadBody, clean_body, nothing_to_verify
+from services.ingest.handler.receive import SUCCESS, Answer, Receiver, away, problem
+from services.ingest.sources import cloudevents, posthog, segment, snowplow, standardwebhooks
+from services.ingest.sources.base import Arrival, BadBody, Parsed, Platform, clean_body, nothing_to_verify
 from services.ingest.sources.registry import PLATFORMS
 from services.ingest.store import Source, SourceCache
 from services.runtime.clock import Clock
@@ -36,6 +37,7 @@ PREFLIGHT: Final = {
     "access-control-max-age": "86400",
 }
 _JSON: Final = "application/json"
+Reply = tuple[bytes, str]  # body and its type
 Endpoint = Callable[[Request], Awaitable[Response]]
 
 
@@ -50,6 +52,7 @@ class Doors:
         self._settings = settings
         self._clock = clock
         self._trusted = trusted
+        self._tokens = UsedTokens()
 
     def routes(self) -> Sequence[BaseRoute]:
         """Every door, the busiest first."""
@@ -57,6 +60,7 @@ class Doors:
             Route(path, self._answering(path, self._analytics(kind)), methods=["POST", "OPTIONS", "HEAD"])
             for path, kind in ANALYTICS.items()
         ]
+        made += self._protocols()
         made.append(Route("/events", self._answering("/events", self._events), methods=["POST", "OPTIONS", "HEAD"]))
         hooks = self._answering("/hooks", self._hook)
         made.append(Route("/hooks/{source_id}", hooks, methods=["POST", "OPTIONS", "HEAD", "GET"]))
@@ -65,18 +69,46 @@ class Doors:
     # -- the three kinds of doors
 
     def _analytics(self, kind: str) -> Callable[[Request], Awaitable[Answer]]:
-        platform = PLATFORMS["segment"]
+        return self._keyed(kind, PLATFORMS["segment"], lambda arrival: segment.body_key(arrival.body))
+
+    def _protocols(self) -> Sequence[BaseRoute]:
+        """Other clients' own paths: PostHog and Snowplow."""
+        made: list[BaseRoute] = []
+        methods = ["POST", "OPTIONS", "HEAD", "GET"]
+        for path in posthog.PATHS:
+            told = posthog.answer if path == posthog.RESULTS_PATH else None
+            work = self._keyed(path, posthog.PLATFORM, posthog.key_of, told)
+            made += [Route(one, self._answering(path, work), methods=methods) for one in (path, _twin(path))]
+        for path in snowplow.PATHS:
+            work = self._keyed(path, snowplow.PLATFORM, snowplow.key_of, snowplow.answer(path))
+            made.append(Route(path, self._answering(path, work, credentials=True), methods=methods))
+        return made
+
+    def _keyed(
+        self,
+        kind: str,
+        platform: Platform,
+        key_of: Callable[[Arrival], str | None],
+        told: Callable[[Parsed], Reply] | None = None,
+    ) -> Callable[[Request], Awaitable[Answer]]:
+        """A door whose clients name their source by a key: in a header, the query, or the body."""
+
+        def answered(parsed: Parsed) -> Answer:
+            body, content_type = told(parsed) if told is not None else (SUCCESS, _JSON)
+            return Answer(body=body, content_type=content_type)
 
         async def answer(request: Request) -> Answer:
             arrival = await self._arrival(request, kind)
             key = header_key(arrival.headers, arrival.query)
             if key is None:
-                key = segment.body_key(arrival.body)
+                key = key_of(arrival)
             source = await self._sources.by_key(key) if key else None
             refused = _refused(source, "the write key")
             if source is None or refused is not None:
                 return refused or _UNKNOWN
-            return await self._receiver.receive(arrival, source, platform, peer=self._peer(request))
+            return await self._receiver.receive(
+                arrival, source, platform, peer=self._peer(request), told=answered if told is not None else None
+            )
 
         return answer
 
@@ -107,15 +139,22 @@ class Doors:
         refused = _refused(source, "the address of the hook")
         if source is None or refused is not None:
             return refused or _UNKNOWN
-        if request.method == "GET":
-            return Answer()
         platform = PLATFORMS[source.platform]
+        if request.method == "GET":
+            challenge = platform.challenge(request.query_params, source.id) if platform.challenge else None
+            return Answer() if challenge is None else Answer(body=challenge.encode(), content_type="text/plain")
         arrival = await self._arrival(request, "hook")
         if platform.signed or (source.secrets and platform.verify is not nothing_to_verify):
             wrong = platform.verify(arrival, source.secrets) if source.secrets else "the source has no secret"
             if wrong is not None:
                 return problem(401, "bad_signature", wrong)
-        return await self._receiver.receive(arrival, source, platform, peer=self._peer(request), keep_all=True)
+        token = platform.token(arrival) if platform.token is not None and source.secrets else None
+        if token is not None and self._tokens.used(source.id, token, arrival.raw):
+            return problem(401, "replayed_signature", "this signature came before, with another event")
+        answer = await self._receiver.receive(arrival, source, platform, peer=self._peer(request), keep_all=True)
+        if token is not None and answer.status == 200:
+            self._tokens.use(source.id, token, arrival.raw)
+        return answer
 
     def _signer(self, arrival: Arrival) -> Source | None:
         """The source whose secret signed the request."""
@@ -126,15 +165,22 @@ class Doors:
 
     # -- what they share
 
-    def _answering(self, door: str, work: Callable[[Request], Awaitable[Answer]]) -> Endpoint:
-        """An endpoint that answers probes and preflights by itself and turns every outcome into a response."""
+    def _answering(
+        self, door: str, work: Callable[[Request], Awaitable[Answer]], *, credentials: bool = False
+    ) -> Endpoint:
+        """An endpoint that answers probes and preflights by itself and turns every outcome into a response.
+
+        Args:
+            credentials: The client sends cookies (ours mean nothing here): browsers then want their own origin named.
+        """
         seconds = metrics.REQUEST_SECONDS.labels(door)
 
         async def endpoint(request: Request) -> Response:
+            cors = _named_origin(request) if credentials else CORS
             if request.method == "OPTIONS":
-                return _preflight(request)
+                return _preflight(request, cors)
             if request.method == "HEAD":
-                return Response(headers=CORS)
+                return Response(headers=cors)
             started = time.perf_counter()
             try:
                 answer = await work(request)
@@ -147,12 +193,12 @@ class Doors:
                     raise  # of the layer around us, which knows how to answer
                 answer = away(error)
             seconds.observe(time.perf_counter() - started)
-            headers = CORS if answer.retry_after_s is None else {**CORS, "retry-after": str(answer.retry_after_s)}
+            headers = cors if answer.retry_after_s is None else {**cors, "retry-after": str(answer.retry_after_s)}
             if answer.status == 401:
                 headers = {**headers, "www-authenticate": "Basic"}
             elif answer.status == 413:
                 headers = {**headers, "connection": "close"}
-            return Response(answer.body, answer.status, headers, _JSON)
+            return Response(answer.body, answer.status, headers, answer.content_type)
 
         return endpoint
 
@@ -201,9 +247,21 @@ def _is_cloudevents(arrival: Arrival) -> bool:
     return content_type.startswith("application/cloudevents") or cloudevents.is_binary(arrival.headers)
 
 
-def _preflight(request: Request) -> Response:
+def _twin(path: str) -> str:
+    """The path with or without its last slash: clients write both."""
+    return path.rstrip("/") if path.endswith("/") else f"{path}/"
+
+
+def _named_origin(request: Request) -> Mapping[str, str]:
+    origin = request.headers.get("origin", "")
+    if not origin or len(origin) > 256 or not origin.isprintable():
+        return CORS
+    return {"access-control-allow-origin": origin, "access-control-allow-credentials": "true", "vary": "Origin"}
+
+
+def _preflight(request: Request, cors: Mapping[str, str]) -> Response:
     """CORS for browsers, and the handshake of CloudEvents webhooks for senders that ask whether they may."""
-    headers = dict(PREFLIGHT)
+    headers = {**PREFLIGHT, **cors}
     asked = request.headers.get("access-control-request-headers", "")
     if asked and len(asked) < 512 and asked.isprintable():
         headers["access-control-allow-headers"] = asked

@@ -145,14 +145,14 @@ def _add_previous(made: list[Identifier], previous: object) -> None:
         if text is None:
             return
         email = clean_email(text) if "@" in text else None
-        kind: IdKind = "email" if email else ("anonymous" if _UUID.fullmatch(text) else "user")
+        kind: IdKind = "email" if email else ("anonymous" if UUID_TEXT.fullmatch(text) else "user")
         other = Identifier(kind=kind, value=email or text)
     if other not in made:
         made.append(other)
         made.sort(key=lambda one: ID_KINDS.index(one.kind))
 
 
-_UUID = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}|[0-9a-f]{32}")
+UUID_TEXT = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}|[0-9a-f]{32}")
 
 
 def partition_key(ids: list[Identifier]) -> bytes:

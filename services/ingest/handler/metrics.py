@@ -17,6 +17,12 @@ ACCEPTED: Final = Counter(
 REJECTED: Final = Counter(
     "leadrouter_ingest_rejected_total", "Items and bodies refused, by reason", ("reason",), registry=REGISTRY
 )
+IGNORED: Final = Counter(
+    "leadrouter_ingest_ignored_total",
+    "Items of types that mean nothing to us, by platform and the platform's own type; rare ones are `other`",
+    ("platform", "type"),
+    registry=REGISTRY,
+)
 DEAD_SKIPPED: Final = Counter(
     "leadrouter_ingest_dead_letters_skipped_total",
     "Bad items of browsers beyond the bound on dead letters: counted, not kept",

@@ -6,7 +6,7 @@ Good items are kept whatever their neighbours are; bad ones go to the dead lette
 import asyncio
 import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from hashlib import blake2b
 from typing import Any, Final
@@ -33,6 +33,8 @@ PART: Final = 0
 PUBLISHABLE_DEAD_PER_MINUTE: Final = 300
 # How many bad items an answer lists.
 LISTED_MAX: Final = 20
+# Types come from outside: beyond so many different ones they share one label.
+IGNORED_TYPES_MAX: Final = 500
 # Events mapped before other requests get their turn: about 5 ms.
 TURN_EVENTS: Final = 500
 SUCCESS: Final = b'{"success":true}'
@@ -44,6 +46,7 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
     status: int = 200
     body: bytes = SUCCESS
     retry_after_s: int | None = None
+    content_type: str = "application/json"
 
 
 def problem(status: int, code: str, message: str, detail: Any = None, retry_after_s: float | None = None) -> Answer:
@@ -73,9 +76,17 @@ class Receiver:
         self._clock = clock
         self._dead_minute: Counter[str] = Counter()
         self._minute = 0
+        self._ignored_types: set[tuple[str, str]] = set()
 
     async def receive(
-        self, arrival: Arrival, source: Source, platform: Platform, *, peer: str | None, keep_all: bool = False
+        self,
+        arrival: Arrival,
+        source: Source,
+        platform: Platform,
+        *,
+        peer: str | None,
+        keep_all: bool = False,
+        told: Callable[[Parsed], Answer] | None = None,
     ) -> Answer:
         """Take one request of an authenticated source.
 
@@ -83,6 +94,7 @@ class Receiver:
             peer: Address of the client.
             keep_all: A body that cannot be read is a dead letter and answered with 200: a vendor's hook would else
                 send it again for days and hold back what comes after it.
+            told: Makes the answer when all is durable, for clients that want to hear of each event.
         """
         facts = Facts(
             source=f"/sources/{source.id}",
@@ -107,9 +119,12 @@ class Receiver:
         except LeadRouterError as error:
             return away(error)
         self._count(source, len(messages), signals, parsed.rejected)
+        self._count_ignored(platform, parsed)
         if refused is not None and not keep_all:
             body = {"code": refused.code, "message": refused.message, "detail": None}
             return Answer(status=refused.status, body=msgspec.json.encode(body))
+        if told is not None:
+            return told(parsed)
         return Answer(body=_summary(len(messages), parsed.rejected)) if parsed.rejected else _OK
 
     async def _map(self, parsed: Parsed, facts: Facts) -> tuple[list[Message], Counter[str]]:
@@ -169,6 +184,15 @@ class Receiver:
             metrics.ACCEPTED.labels(source.name, signal if known(signal) else "custom").inc(count)
         for bad in rejected:
             metrics.REJECTED.labels(bad.code).inc()
+
+    def _count_ignored(self, platform: Platform, parsed: Parsed) -> None:
+        for item in parsed.ignored:
+            label = (platform.name, item.type)
+            if label not in self._ignored_types:
+                if len(self._ignored_types) >= IGNORED_TYPES_MAX:
+                    label = (platform.name, "other")
+                self._ignored_types.add(label)
+            metrics.IGNORED.labels(*label).inc()
 
 
 _OK: Final = Answer()

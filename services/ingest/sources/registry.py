@@ -25,11 +25,13 @@ from services.ingest.sources import (
     mautic,
     ortto,
     pipedrive,
+    posthog,
     postmark,
     resend,
     salesforce,
     segment,
     sendgrid,
+    snowplow,
     sparkpost,
     standardwebhooks,
     typeform,
@@ -42,6 +44,8 @@ PLATFORMS: Final[Mapping[str, Platform]] = {
     platform.name: platform
     for platform in (
         segment.PLATFORM,
+        posthog.PLATFORM,
+        snowplow.PLATFORM,
         cloudevents.PLATFORM,
         standardwebhooks.PLATFORM,
         json_map.PLATFORM,

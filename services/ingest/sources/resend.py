@@ -61,12 +61,12 @@ def read(item: Item) -> Iterable[Seen | Told]:
     people = [data.get("from")] if signal == "email.replied" else list(data.list("to")) or [data.get("email")]
     for who in people:
         address = parseaddr(who)[1] if isinstance(who, str) else who
-        several = len(people) > 1
+        several, delivery = len(people) > 1, item.text("svix_id")
         yield Seen(
             raw=item.raw,
             signal=signal,
             name=kind if signal is None else None,
-            id=joined(item.text("svix_id"), address if several else None) if item.text("svix_id") else None,
+            id=joined(delivery, address) if several and delivery else delivery,
             time=item.get("created_at"),
             emails=(address,),
             traits={"first_name": data.get("first_name"), "last_name": data.get("last_name")},

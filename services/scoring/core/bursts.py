@@ -44,15 +44,16 @@ class Click(msgspec.Struct, array_like=True):
 
 
 class Mail(msgspec.Struct, array_like=True):
-    """What is known of one message to one profile. `delivered` is the earliest report, Unix ms."""
+    """What is known of one message to one profile.
+
+    Attributes:
+        delivered: The earliest report, Unix ms.
+        last: The newest evidence, Unix ms.
+    """
 
     delivered: int | None = None
     clicks: list[Click] = []
-
-    @property
-    def last(self) -> int:
-        """The newest evidence, Unix ms."""
-        return max([self.delivered or 0, *(click.at for click in self.clicks)])
+    last: int = 0
 
 
 Mails = dict[str, Mail]
@@ -112,7 +113,7 @@ def _verdict(mail: Mail, click: Click, machine: str | None) -> tuple[int, int]:
 def bounded(mails: Mails) -> None:
     """Keep the newest evidence, so that a profile's row stays small. What is dropped keeps its last verdict."""
     while len(mails) > MAILS_MAX:
-        del mails[min(mails, key=lambda name: (mails[name].last, name))]
+        del mails[min((mail.last, name) for name, mail in mails.items())[1]]
 
 
 def bounded_clicks(mail: Mail) -> None:

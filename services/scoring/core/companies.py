@@ -7,6 +7,7 @@ from services.scoring.core import traits
 from services.scoring.core.profile import Profile
 
 MOST = 100_000
+K = TypeVar("K")
 V = TypeVar("V")
 
 
@@ -24,7 +25,7 @@ class Companies:
         found = self._named.get(domain)
         if found is None:
             account = self.view.account(domain)
-            found = _bounded(self._named)[domain] = account is not None and account.named
+            found = bounded(self._named)[domain] = account is not None and account.named
         return found
 
     def named_by_ip(self, ip: str) -> str | None:
@@ -32,7 +33,7 @@ class Companies:
         if ip not in self._addresses:
             found = self.view.match(ip=ip)
             named = found is not None and found.how == "network" and found.account.named
-            _bounded(self._addresses)[ip] = found.account.domain if found is not None and named else None
+            bounded(self._addresses)[ip] = found.account.domain if found is not None and named else None
         return self._addresses[ip]
 
     def of_email(self, email: str) -> str | None:
@@ -40,7 +41,7 @@ class Companies:
         domain = email.rpartition("@")[2]
         if domain not in self._domains:
             found = self.view.match(email=email)
-            _bounded(self._domains)[domain] = found.account.domain if found else None
+            bounded(self._domains)[domain] = found.account.domain if found else None
         return self._domains[domain]
 
     def of_traits(self, profile: Profile) -> str | None:
@@ -50,7 +51,8 @@ class Companies:
         return found.account.domain if found else None
 
 
-def _bounded(cache: dict[str, V]) -> dict[str, V]:
+def bounded(cache: dict[K, V]) -> dict[K, V]:
+    """The cache, emptied when it is full."""
     if len(cache) >= MOST:
         cache.clear()
     return cache

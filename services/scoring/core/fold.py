@@ -1,15 +1,15 @@
 """What does a batch of events do? Counters, links, verdicts and what must be told, folded in place, one event at a time."""
 
-from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 from zlib import crc32
 
-from schemas.signals import OTHER_SIGNAL
-from services.policy.core.policy import Policy, SignalRule
 from services.scoring.core import bursts
 from services.scoring.core.actor import judge, verdict_code
+from services.scoring.core.companies import Companies
+from services.scoring.core.counters import CODE_BITS, CODE_MASK
+from services.scoring.core.counting import THOUSAND, Counting
 from services.scoring.core.emit import CauseIn
 from services.scoring.core.identity import ANONYMOUS, Ident
 from services.scoring.core.link import Lead, Ties
@@ -22,6 +22,9 @@ ALERTABLE_MS: Final = DAY_MS
 # Below this age the decay of a half-life is not worth computing for deciding whether to tell.
 YOUNG_MS: Final = DAY_MS
 DELETED: Final = "person.deleted"
+CLICKED: Final = "email.clicked"
+DELIVERED: Final = "email.delivered"
+MINUTE_MS: Final = 60_000
 # Facts that people act on whatever the score.
 TOLD_ALWAYS: Final = frozenset(("deal.won", "deal.lost", "email.unsubscribed", "email.complained"))
 _FLOOD: Final = verdict_code("machine", "flood")
@@ -29,12 +32,12 @@ _TOO_OLD: Final = verdict_code("unknown", "too_old")
 
 
 class Row:
-    """One event to be stored, and what it may cause."""
+    """One event to be stored, and what it may cause. `signal` is the code of the event's own signal."""
 
     __slots__ = ("alert", "event", "key", "lead", "signal", "verdict", "weight")
 
     def __init__(  # noqa: PLR0917 made in one place
-        self, event: Event, key: bytes, lead: bytes | None, signal: int, weight: int, verdict: int
+        self, event: Event, key: bytes, lead: Lead | None, signal: int, weight: int, verdict: int
     ) -> None:
         self.event = event
         self.key = key
@@ -78,6 +81,7 @@ class Folded:
         rows: New events. `side`: those whose time has no partition.
         profiles: Those touched, by key.
         told: Leads of which something always told happened.
+        alerts: Rows that are told at once, if they still count when the batch is folded.
     """
 
     rows: dict[bytes, Row] = field(default_factory=dict)
@@ -86,13 +90,13 @@ class Folded:
     reversals: dict[bytes, Reversal] = field(default_factory=dict)
     traits_changed: set[bytes] = field(default_factory=set)
     told: set[bytes] = field(default_factory=set)
+    alerts: list[Row] = field(default_factory=list)
     deletions: list[Event] = field(default_factory=list)
     duplicates: int = 0
     suppressed: int = 0
     too_old: int = 0
     machines: int = 0
     newest_ms: int = 0
-    signals: Counter[str] = field(default_factory=Counter)
 
 
 class Fold:
@@ -101,43 +105,38 @@ class Fold:
     Args:
         profiles: Cache of all profiles; those that the batch needs and that exist are in it.
         seen: Whether an event id is stored already.
-        suppressed: Whether an identifier asked to be forgotten.
-        named_by_ip: Domain of the named account whose network holds an address, or None.
-        is_named: Whether the account of a domain is a named account.
+        suppressed: Whether an identifier asked to be forgotten; None when nobody did.
     """
 
     def __init__(
         self,
         *,
-        policy: Policy,
+        counting: Counting,
         settings: Settings,
         profiles: dict[bytes, Profile],
         ties: Ties,
         seq: int,
         seen: Callable[[bytes], bool],
         suppressed: Callable[[Ident], bool] | None,
-        named_by_ip: Callable[[str], str | None],
-        is_named: Callable[[str], bool],
-        account_of_traits: Callable[[Profile], str | None],
+        companies: Companies,
     ) -> None:
         self.done = Folded()
         self.ties = ties
-        self._policy = policy
+        self._counting = counting
         self._settings = settings
         self._profiles = profiles
         self._seq = seq
         self._seen = seen
         self._suppressed = suppressed
-        self._named_by_ip = named_by_ip
-        self._is_named = is_named
-        self._account_of_traits = account_of_traits
-        self._counted: dict[tuple[str, str | None, str | None, str | None], tuple[SignalRule, ...]] = {}
+        self._companies = companies
 
     def take(self, events: Iterable[Event]) -> None:
-        """Fold some events, in the order of the log."""
-        done, ties = self.done, self.ties
-        rows, side, seen, profiles = done.rows, done.side, self._seen, self._profiles
+        """Fold some events, in the order of the log. Written for speed: every event passes here."""
+        done, ties, suppressed = self.done, self.ties, self._suppressed
+        rows, side, touched = done.rows, done.side, done.profiles
+        seen, profiles, links, leads, seq = self._seen, self._profiles, ties.links, ties.leads, self._seq
         first_ms, last_ms = self._settings.first_ms, self._settings.last_ms
+        newest_ms = done.newest_ms
         for event in events:
             if event.signal == DELETED:
                 done.deletions.append(event)
@@ -146,21 +145,29 @@ class Fold:
             if id_ in rows or id_ in side or seen(id_):
                 done.duplicates += 1
                 continue
-            idents = event.idents
-            if self._suppressed is not None and any(map(self._suppressed, idents)):
+            idents, wire = event.idents, event.wire
+            if suppressed is not None and any(map(suppressed, idents)):
                 done.suppressed += 1
                 continue
-            wire = event.wire
             trusted = wire.trust == "secret"
-            key, lead = ties.place(idents, event.at_ms, trusted=trusted)
-            if lead is None and wire.ip is not None and idents[0].kind == ANONYMOUS:
-                lead = self._out_of_network(event, key)
+            first = idents[0]
+            key = first.key
+            lead: Lead | None = None
+            link = links.get(key) if len(idents) == 1 and first.strong else None
+            if link is not None and (link.verified or not trusted):
+                lead = leads[link.lead]
+                if lead.merged_into is not None:
+                    lead = ties.root(lead)
+            else:
+                key, lead = ties.place(idents, event.at_ms, trusted=trusted)
+                if lead is None and wire.ip is not None and first.kind == ANONYMOUS:
+                    lead = self._out_of_network(event, key)
             profile = profiles.get(key)
             if profile is None:
-                profile = profiles[key] = Profile(key, idents[0].kind, idents[0].value)
+                profile = profiles[key] = Profile(key, first.kind, first.value)
                 profile.dirty = True
-            profile.used = self._seq
-            done.profiles[key] = profile
+            profile.used = seq
+            touched[key] = profile
             row = self._count(event, profile, lead)
             if first_ms <= event.own_ms < last_ms:
                 rows[id_] = row
@@ -168,79 +175,80 @@ class Fold:
                 side[id_] = row
             if wire.traits is not None or wire.account is not None:
                 self._learn(event, profile, lead, trusted=trusted)
-            done.newest_ms = max(done.newest_ms, event.received_ms)
+            newest_ms = max(newest_ms, event.received_ms)
+        done.newest_ms = newest_ms
 
     # -- one event
 
     def _out_of_network(self, event: Event, key: bytes) -> Lead | None:
-        domain = self._named_by_ip(event.wire.ip or "")
+        domain = self._companies.named_by_ip(event.wire.ip or "")
         if domain is None or judge(event.signal, event.wire.actor, event.wire.user_agent)[0] == 0:
             return None
         return self.ties.visitor(event.idents[0], key, event.at_ms, domain)
 
-    def rules(self, event: Event) -> tuple[SignalRule, ...]:
-        """The rules that an event counts for."""
-        wire = event.wire
-        wanted = (event.signal, wire.path, wire.name, wire.link or wire.url)
-        found = self._counted.get(wanted)
-        if found is None:
-            found = self._counted[wanted] = self._policy.counted(*wanted)
-        return found
-
     def _count(self, event: Event, profile: Profile, lead: Lead | None) -> Row:
-        wire = event.wire
-        rules = self.rules(event)
-        weight, verdict = judge(event.signal, wire.actor, wire.user_agent)
-        base, code = weight, rules[0].code if rules else OTHER_SIGNAL
-        if event.received_ms - event.at_ms > self._settings.dedupe_ms:
+        wire, signal, at_ms = event.wire, event.signal, event.at_ms
+        counted = self._counting.of(signal, wire.path, wire.name, wire.link or wire.url)
+        age_ms = event.received_ms - at_ms
+        if age_ms > self._settings.dedupe_ms:
             self.done.too_old += 1
-            return Row(event, profile.key, lead.id if lead else None, code, 0, _TOO_OLD)
-        if profile.flooded(event.at_ms, EVENTS_A_MINUTE):
-            base = weight = 0
-            verdict = _FLOOD
-        day = event.at_ms // DAY_MS
+            return Row(event, profile.key, lead, counted.code, 0, _TOO_OLD)
+        weight, verdict = judge(signal, wire.actor, wire.user_agent)
+        minute = at_ms // MINUTE_MS
+        if minute != profile.minute:
+            profile.minute, profile.minute_n = minute, 1
+        else:
+            profile.minute_n += 1
+            if profile.minute_n > EVENTS_A_MINUTE:
+                weight, verdict = 0, _FLOOD
+        day = at_ms // DAY_MS
         if day > profile.seen_day:
             profile.seen_day = day
             profile.dirty = True
-        row = Row(event, profile.key, lead.id if lead else None, code, weight, verdict)
-        counters = [day << 8 | rule.code for rule in rules]
-        if event.signal == "email.clicked" and base:
-            self._click(row, profile, counters)
-        elif event.signal == "email.delivered":
+        row = Row(event, profile.key, lead, counted.code, weight, verdict)
+        day <<= CODE_BITS
+        if signal == CLICKED:
+            if weight:
+                self._click(row, profile, [day | part[0] for part in counted.parts])
+                weight = row.weight
+        elif signal == DELIVERED:
             self._delivered(row, profile)
-        weight = row.weight
-        doubted = row.verdict != verdict
-        self.done.signals[event.signal if code != OTHER_SIGNAL else "other"] += 1
-        if weight:
-            age_ms = event.received_ms - event.at_ms
-            for rule, counter in zip(rules, counters, strict=True):
-                before, after = profile.add(counter, weight)
-                if rule.points:
-                    self._gain(profile, rule, before, after, age_ms)
-            if lead is not None:
-                if age_ms < ALERTABLE_MS and not doubted:
-                    named = lead.account is not None and self._is_named(lead.account)
-                    row.alert = self._policy.alerts.kind(rules, named=named) is not None
-                if event.signal in TOLD_ALWAYS:
-                    self.done.told.add(lead.id)
-        else:
+        if not weight:
             self.done.machines += 1
+            return row
+        profile.dirty = True
+        state, index = profile.state, profile.index
+        for code, points, most, half_life_s in counted.parts:
+            at = index.get(day | code)
+            if at is None:
+                before, after = 0, weight
+                index[day | code] = len(state) + 1
+                state.append(day | code)
+                state.append(weight)
+            else:
+                before = state[at]
+                after = state[at] = before + weight
+            if points and before < most:
+                gained = (after if after < most else most) - before
+                profile.gain(
+                    gained * points if age_ms < YOUNG_MS else gained * points * 2.0 ** (age_ms / -1000 / half_life_s)
+                )
+        if lead is not None:
+            if signal in TOLD_ALWAYS:
+                self.done.told.add(lead.id)
+            if age_ms < ALERTABLE_MS and row.verdict == verdict:
+                named = lead.account is not None and self._companies.is_named(lead.account)
+                if counted.named if named else counted.others:
+                    row.alert = True
+                    self.done.alerts.append(row)
         return row
-
-    @staticmethod
-    def _gain(profile: Profile, rule: SignalRule, before: int, after: int, age_ms: int) -> None:
-        most = rule.daily_cap * 1000
-        gained = min(after, most) - min(before, most)
-        if gained:
-            left = 1.0 if age_ms < YOUNG_MS else 2.0 ** (-age_ms / 1000 / rule.half_life_s)
-            profile.gain(gained * rule.points * left)
 
     def _learn(self, event: Event, profile: Profile, lead: Lead | None, *, trusted: bool) -> None:
         if not profile.learn(event.wire, verified=trusted, at=event.at_ms) or lead is None:
             return
         self.done.traits_changed.add(lead.id)
-        domain = self._account_of_traits(profile)
-        if domain is not None and domain != lead.account and (lead.account is None or self._is_named(domain)):
+        domain = self._companies.of_traits(profile)
+        if domain is not None and domain != lead.account and (lead.account is None or self._companies.is_named(domain)):
             self.ties.touch(lead)
             lead.account = domain
 
@@ -253,10 +261,14 @@ class Fold:
         link = crc32((wire.link or wire.url or event.envelope_id).encode("utf-8", "replace"))
         click = bursts.Click(event.at_ms, event.id, link, counters, row.weight, row.verdict, 0)
         mail.clicks.append(click)
-        self._judge_again(mail, profile, click, row)
-        # The caller counts the new click itself.
-        row.weight = click.weight
-        bursts.bounded_clicks(mail)
+        mail.last = max(mail.last, event.at_ms)
+        if len(mail.clicks) == 1 and mail.delivered is None:
+            click.weight = click.base
+        else:
+            self._judge_again(mail, profile, click, row)
+            # The caller counts the new click itself.
+            row.weight = click.weight
+            bursts.bounded_clicks(mail)
         bursts.bounded(profile.mails)
         profile.mails_changed()
 
@@ -267,6 +279,7 @@ class Fold:
         mail = profile.mails.setdefault(name[:200], bursts.Mail())
         if mail.delivered is None or row.event.at_ms < mail.delivered:
             mail.delivered = row.event.at_ms
+            mail.last = max(mail.last, mail.delivered)
             self._judge_again(mail, profile, None, row)
             bursts.bounded(profile.mails)
             profile.mails_changed()
@@ -290,12 +303,13 @@ class Fold:
                 done.reversals[click.id] = Reversal(click.id, profile.key, weight, verdict, click.at)
 
     def _settle(self, profile: Profile, click: bursts.Click, weight: int) -> None:
-        by_code = self._policy.by_code
+        by_code = self._counting.policy.by_code
         for counter in click.counters:
             before, after = profile.add(counter, weight - click.weight)
-            rule = by_code.get(counter & 0xFF)
+            rule = by_code.get(counter & CODE_MASK)
             if rule is not None and rule.points:
-                self._gain(profile, rule, before, after, 0)
+                most = rule.daily_cap * THOUSAND
+                profile.gain((min(after, most) - min(before, most)) * rule.points)
         click.weight = weight
 
 
@@ -311,4 +325,5 @@ def cause(row: Row) -> CauseIn:
 
 def new_rows(done: Folded) -> Sequence[Row]:
     """All new events, by id."""
-    return [row for _, row in sorted((done.rows | done.side).items())]
+    rows = done.rows | done.side if done.side else done.rows
+    return [rows[id_] for id_ in sorted(rows)]

@@ -27,6 +27,7 @@ PLACEHOLDERS: Final = frozenset(
     }
 )  # fmt: skip
 _TEMPLATE = re.compile(r"\{\{.*\}\}|\$\{.*\}|\*\|.*\|\*|%[A-Za-z_]+%|\[\[.*\]\]")
+_TEMPLATED = frozenset("{*%[")
 _EMAIL = re.compile(
     r"[^\s@<>,;:\"()\[\]\\\x00-\x1f]+@[^\s@<>,;:\"()\[\]\\\x00-\x1f]+\.[^\s@.<>,;:\"()\[\]\\\x00-\x1f]+"
 )
@@ -60,7 +61,7 @@ def generation_key(value: str, generation: int) -> bytes:
 
 def is_placeholder(value: str) -> bool:
     """Whether the value means nobody: `null`, `undefined`, an unfilled template, and the like."""
-    return value.lower() in PLACEHOLDERS or _TEMPLATE.search(value) is not None
+    return value.lower() in PLACEHOLDERS or (not _TEMPLATED.isdisjoint(value) and _TEMPLATE.search(value) is not None)
 
 
 class Names:

@@ -2,40 +2,32 @@
 
 from collections.abc import Mapping, Sequence
 
-from services.policy.core.policy import Policy
 from services.scoring.core.emit import CauseIn, EmitIn, Member, chosen
 from services.scoring.core.fold import Folded, Reversal, Row, cause
 from services.scoring.core.link import Lead, Ties
 
-THOUSAND = 1000
 CLICKED = "email.clicked"
 
 
-def told(done: Folded, ties: Ties, policy: Policy, recent: Mapping[bytes, Sequence[CauseIn]]) -> list[EmitIn]:
+def told(done: Folded, ties: Ties, step: float, recent: Mapping[bytes, Sequence[CauseIn]]) -> list[EmitIn]:
     """The messages to be, by lead id.
 
     A lead is told of when it is known or has an account, and one of: its identity changed (a new lead's did), a fact
     about it changed, an alertable act, a reversal, something always told, or engagement moved by a step on one profile.
 
     Args:
+        step: In thousandths of a point.
         recent: Cookie that was just linked to what its visitor did shortly before.
     """
-    limit = policy.step * THOUSAND
     rows: dict[bytes, list[Row]] = {}
     due: set[bytes] = set()
 
     def roots(lead: bytes) -> Lead:
         return ties.root(ties.leads[lead])
 
-    for row in done.rows.values():
-        if row.lead is not None:
-            owner = roots(row.lead).id
-            rows.setdefault(owner, []).append(row)
-            if row.alert and row.weight:
-                due.add(owner)
-    for row in done.side.values():
-        if row.lead is not None:
-            rows.setdefault(roots(row.lead).id, []).append(row)
+    for row in done.alerts:
+        if row.alert and row.weight and row.lead is not None:
+            due.add(ties.root(row.lead).id)
     for ids in (ties.changes.changed, done.traits_changed, done.told):
         due.update(roots(id_).id for id_ in ids)
     reversed_: dict[bytes, list[Reversal]] = {}
@@ -45,10 +37,18 @@ def told(done: Folded, ties: Ties, policy: Policy, recent: Mapping[bytes, Sequen
             reversed_.setdefault(found.id, []).append(reversal)
     due.update(reversed_)
     for profile in done.profiles.values():
-        if abs(profile.pending) >= limit:
+        if abs(profile.pending) >= step:
             found = ties.lead_of(profile.key)
             if found is not None:
                 due.add(found.id)
+    for some in (done.rows, done.side):
+        for row in some.values():
+            lead = row.lead
+            if lead is not None:
+                if lead.merged_into is not None:
+                    lead = ties.root(lead)
+                if lead.id in due:
+                    rows.setdefault(lead.id, []).append(row)
     emits: list[EmitIn] = []
     lost: dict[bytes, list[bytes]] = {}
     for loser, winner in ties.changes.merged:

@@ -6,7 +6,6 @@ from typing import Any
 from services.scoring.core import bursts, traits
 from services.scoring.core.counters import TYPE, add, index_of
 
-MINUTE_MS = 60_000
 PENDING_MOST = 2_000_000_000  # fits the column
 
 
@@ -16,6 +15,7 @@ class Profile:
     Attributes:
         version: Of the stored row; 0 while there is none. Guards the row against two writers.
         pending: Engagement gained since the last message about it, in thousandths of a point.
+        minute, minute_n: The last minute (since 1970) in which an event came, and how many came in it, as far as we saw.
         used: Number of the batch that used it last; the cache forgets the longest unused.
         dirty: Something must be written.
     """
@@ -61,7 +61,9 @@ class Profile:
 
     def gain(self, millipoints: float) -> None:
         """Engagement moved by so much since it was last told."""
-        self.pending = max(-PENDING_MOST, min(PENDING_MOST, self.pending + round(millipoints)))
+        self.pending = pending = self.pending + int(millipoints)
+        if not -PENDING_MOST < pending < PENDING_MOST:
+            self.pending = max(-PENDING_MOST, min(PENDING_MOST, pending))
 
     def learn(self, wire: Any, *, verified: bool, at: int) -> bool:
         """Take the facts of an event; returns whether one changed."""
@@ -92,14 +94,6 @@ class Profile:
         """The evidence was changed in place."""
         self._mails_packed = None
         self.dirty = True
-
-    def flooded(self, at_ms: int, limit: int) -> bool:
-        """Count one event of this minute; True above `limit`: no person does so much."""
-        minute = at_ms // MINUTE_MS
-        if minute != self.minute:
-            self.minute, self.minute_n = minute, 0
-        self.minute_n += 1
-        return self.minute_n > limit
 
     def packed_traits(self) -> bytes | None:
         """Traits for storing."""

@@ -149,14 +149,17 @@ def read(value: bytes | None, at_ms: int, names: Names, max_bytes: int) -> Event
 def _timed(envelope: Envelope, signal: str, idents: tuple[Ident, ...], value: bytes, at_ms: int) -> Event | Dead:
     wire = envelope.data
     own, received, occurred = envelope.time, wire.received_at, wire.occurred_at
-    for at in (own, received, occurred):
-        if at is not None and at.tzinfo is None:
-            return Dead("bad_time", f"{at.isoformat()} has no time zone")
+    if (
+        (own is not None and own.tzinfo is None)
+        or (received is not None and received.tzinfo is None)
+        or (occurred is not None and occurred.tzinfo is None)
+    ):
+        return Dead("bad_time", "time, received_at and occurred_at need a time zone, such as Z")
     try:
         received_ms = at_ms if received is None else millis(received)
         untimed = wire.untimed or (own is None and occurred is None)
         own_ms = received_ms if own is None and occurred is None else millis(own or occurred or _EPOCH)
-        happened_ms = own_ms if occurred is None else millis(occurred)
+        happened_ms = own_ms if occurred is None or occurred == own else millis(occurred)
     except (OverflowError, ValueError, OSError):
         return Dead("bad_time", "a time out of range")
     if not (OLDEST_MS <= own_ms < NEWEST_MS and happened_ms >= OLDEST_MS and OLDEST_MS <= received_ms < NEWEST_MS):

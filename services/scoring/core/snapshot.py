@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from schemas.codec import CloudEvent, Message, encode
-from schemas.messages import ID_KINDS, AccountRef, Cause, CurvePart, Identifier, LeadScored, PersonRef
+from schemas.messages import ID_KINDS, AccountRef, Cause, CurvePart, Fit, Identifier, LeadScored, PersonRef
 from schemas.topics import LEAD_SCORED
 from services.directory.core.match import DirectoryView, is_role_mailbox
 from services.directory.core.titles import read_title
@@ -13,6 +13,7 @@ from services.policy.core.policy import Policy, SignalRule
 from services.policy.core.score import curve
 from services.scoring.core import traits
 from services.scoring.core.actor import WHOLE, verdict_of
+from services.scoring.core.companies import bounded
 from services.scoring.core.counters import pairs
 from services.scoring.core.emit import CauseIn, EmitIn, Member, unpack
 from services.scoring.core.identity import EMAIL
@@ -22,21 +23,67 @@ SOURCE = "/scoring"
 TYPE = "leadrouter.lead.scored.v1"
 
 
-def messages(payload: bytes, policy: Policy, view: DirectoryView) -> list[Message]:
-    """The messages of one outbox row."""
-    told = unpack(payload)
-    return [
-        message(
-            snapshot(
-                emit,
-                told.versions[emit.lead],
-                [emit.only] if emit.only else told.members.get(emit.lead, []),
-                policy,
-                view,
+class Telling:
+    """Says what there is to say of leads, under one policy and one directory; remembers what many leads share."""
+
+    def __init__(self, policy: Policy, view: DirectoryView) -> None:
+        self.policy = policy
+        self.view = view
+        self._accounts: dict[str, AccountRef | None] = {}
+        self._fits: dict[tuple[Any, ...], Fit] = {}
+
+    def messages(self, payload: bytes) -> list[Message]:
+        """The messages of one outbox row."""
+        told = unpack(payload)
+        return [
+            message(
+                self.snapshot(
+                    emit, told.versions[emit.lead], [emit.only] if emit.only else told.members.get(emit.lead, [])
+                )
             )
+            for emit in told.emits
+        ]
+
+    def snapshot(self, emit: EmitIn, version: int, members: list[Member]) -> LeadScored:
+        """The lead as its members show it."""
+        made = LeadScored(
+            kind=emit.kind,
+            lead_id=emit.lead.hex(),
+            version=version,
+            as_of=moment(emit.as_of_ms),
+            policy_version=self.policy.version,
+            known=emit.known,
+            causes=[_cause(cause) for cause in emit.causes],
+            merged_into=emit.merged_into.hex() if emit.merged_into else None,
+            merged_from=[lead.hex() for lead in emit.merged_from],
         )
-        for emit in told.emits
-    ]
+        if emit.kind in ("merged", "erased"):
+            return made
+        if len(members) > 1:
+            members = sorted(members, key=lambda one: (one.kind, not one.verified, one.since, one.value))
+        values = traits.merged(traits.unpack(member.traits) for member in members if member.traits)
+        made.members = [Identifier(kind=ID_KINDS[member.kind], value=member.value) for member in members]
+        made.person = person_of(members, values, self.policy)
+        made.account = self._account(made.person, values, emit.network)
+        made.fit = self._fit(made.account, made.person)
+        made.curve, made.windows = activity((member.state for member in members), emit.as_of_ms, self.policy)
+        return made
+
+    def _account(self, person: PersonRef, values: dict[str, Any], network: str | None) -> AccountRef | None:
+        if values or network or person.email is None:
+            return account_of(person, values, network, self.view)
+        domain = person.email.rpartition("@")[2]
+        if domain not in self._accounts:
+            bounded(self._accounts)[domain] = account_of(person, values, None, self.view)
+        return self._accounts[domain]
+
+    def _fit(self, account: AccountRef | None, person: PersonRef) -> Fit:
+        company = (account.industry, account.employees, account.country) if account else None
+        shared = (company, person.title, person.function, person.level, person.role)
+        found = self._fits.get(shared)
+        if found is None:
+            found = bounded(self._fits)[shared] = fit_of(account, person, self.policy)
+        return found
 
 
 def message(scored: LeadScored) -> Message:
@@ -50,33 +97,6 @@ def message(scored: LeadScored) -> Message:
         data=scored,
     )
     return Message(topic=LEAD_SCORED.name, key=scored.lead_id.encode(), value=encode(event))
-
-
-def snapshot(emit: EmitIn, version: int, members: list[Member], policy: Policy, view: DirectoryView) -> LeadScored:
-    """The lead as its members show it."""
-    lead_id = emit.lead.hex()
-    as_of = moment(emit.as_of_ms)
-    made = LeadScored(
-        kind=emit.kind,
-        lead_id=lead_id,
-        version=version,
-        as_of=as_of,
-        policy_version=policy.version,
-        known=emit.known,
-        causes=[_cause(cause) for cause in emit.causes],
-        merged_into=emit.merged_into.hex() if emit.merged_into else None,
-        merged_from=[lead.hex() for lead in emit.merged_from],
-    )
-    if emit.kind in ("merged", "erased"):
-        return made
-    members = sorted(members, key=lambda one: (one.kind, not one.verified, one.since, one.value))
-    values = traits.merged(traits.unpack(member.traits) for member in members)
-    made.members = [Identifier(kind=ID_KINDS[member.kind], value=member.value) for member in members]
-    made.person = person_of(members, values, policy)
-    made.account = account_of(made.person, values, emit.network, view)
-    made.fit = fit_of(made.account, made.person, policy)
-    made.curve, made.windows = activity((member.state for member in members), emit.as_of_ms, policy)
-    return made
 
 
 def activity(

@@ -99,6 +99,8 @@ def merged(all_traits: Iterable[Traits]) -> dict[str, Any]:
 
 def person(values: Mapping[str, Any]) -> dict[str, str]:
     """name, title, phone, country and language out of the traits' many spellings."""
+    if not values:
+        return {}
     by_plain = {
         plain(name): value for name, value in sorted(values.items(), reverse=True) if not name.startswith(ACCOUNT)
     }

@@ -12,6 +12,7 @@ from typing import Any, Final
 
 import structlog
 
+from schemas.codec import Message
 from services.directory.store import DirectoryCache
 from services.eventlog.deadletter import bury
 from services.eventlog.fence import fence_arguments
@@ -25,12 +26,13 @@ from services.runtime.settings import Settings
 from services.scoring.core import fold as folding
 from services.scoring.core import material
 from services.scoring.core.companies import Companies
+from services.scoring.core.counting import Counting
 from services.scoring.core.emit import CauseIn, EmitIn, framed, pack
 from services.scoring.core.fold import Fold, Folded
 from services.scoring.core.identity import ANONYMOUS, Names, generation_key
 from services.scoring.core.link import Lead, Link, Ties
 from services.scoring.core.read import DAY_MS, Dead, Event, millis, read
-from services.scoring.core.snapshot import messages
+from services.scoring.core.snapshot import Telling
 from services.scoring.handler.cache import Cache
 from services.scoring.handler.forget import Forgotten
 from services.scoring.store import erase, keep, probe, write
@@ -105,6 +107,8 @@ class ScoringHandler:
         self._names = Names()
         self._cache = Cache()
         self._companies = Companies(directory.view)
+        self._counting = Counting(policies.active)
+        self._telling = Telling(policies.active, directory.view)
         self._seq = 0
         self._done_seq = 0
         self._one_at_a_time = asyncio.Lock()
@@ -211,9 +215,12 @@ class ScoringHandler:
         await self._writing.close()
         await self._looking.close()
 
-    def encode(self, payload: bytes) -> Any:
+    def encode(self, payload: bytes) -> list[Message]:
         """The messages of an outbox row, under the policy and directory of now."""
-        return messages(payload, self._policies.active, self._directory.view)
+        policy, view = self._policies.active, self._directory.view
+        if policy is not self._telling.policy or view is not self._telling.view:
+            self._telling = Telling(policy, view)
+        return self._telling.messages(payload)
 
     # -- prepare
 
@@ -289,24 +296,23 @@ class ScoringHandler:
         seq: int,
         recent: Mapping[bytes, list[CauseIn]],
     ) -> tuple[Folded, list[EmitIn]]:
-        policy = self._policies.active
+        if self._policies.active is not self._counting.policy:
+            self._counting = Counting(self._policies.active)
         self._forgotten.expect(events)
         fold = Fold(
-            policy=policy,
+            counting=self._counting,
             settings=folding.Settings(self._settings.dedupe_days * DAY_MS, *self._bounds),
             profiles=cache.profiles,
             ties=ties,
             seq=seq,
             seen=_any_of([known, *cache.recent]),
             suppressed=self._forgotten.holds if self._forgotten.count else None,
-            named_by_ip=self._companies.named_by_ip,
-            is_named=self._companies.is_named,
-            account_of_traits=self._companies.of_traits,
+            companies=self._companies,
         )
         for start in range(0, len(events), ROWS_A_TURN):
             fold.take(events[start : start + ROWS_A_TURN])
             await asyncio.sleep(0)
-        emits = material.told(fold.done, ties, policy, recent)
+        emits = material.told(fold.done, ties, self._counting.step, recent)
         material.settle(emits, fold.done, ties)
         return fold.done, emits
 

@@ -1,14 +1,17 @@
 """What scoring counts about itself."""
 
+from collections import Counter as Tally
 from typing import Final
 
 from prometheus_client import Counter, Gauge, Histogram
 
+from schemas.signals import OTHER_SIGNAL, SIGNALS
 from services.runtime.telemetry import REGISTRY
 from services.scoring.core.emit import EmitIn
 from services.scoring.core.fold import Folded
 from services.scoring.core.link import Ties
 
+_NAMES: Final = {code: signal for signal, code in SIGNALS.items()} | {OTHER_SIGNAL: "other"}
 _SECONDS: Final = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5)
 
 EVENTS = Counter("lead_router_scored_events_total", "New events, by signal", ["signal"], registry=REGISTRY)
@@ -40,8 +43,8 @@ class Meters:
 
     def batch(self, done: Folded, ties: Ties, emits: list[EmitIn], dead: int, cached: int) -> None:
         """One committed batch."""
-        for signal, number in done.signals.items():
-            EVENTS.labels(signal).inc(number)
+        for code, number in Tally(row.signal for row in done.rows.values()).items():
+            EVENTS.labels(_NAMES.get(code, "custom")).inc(number)
         for why, number in (
             ("duplicate", done.duplicates),
             ("too_old", done.too_old),

@@ -49,7 +49,7 @@ def body_arguments(done: Folded, ties: Ties, emits: list[EmitIn], erasures: int)
         erasures: How many erasures the fold knew of.
     """
     rows = new_rows(done)
-    place = {row.event.id: number for number, row in enumerate(rows)}
+    place = {row.event.id: number for number, row in enumerate(rows)} if done.side else None
     day = max(done.newest_ms, 0) // DAY_MS
     bumps = {emit.lead: READ if emit.only is None and emit.kind != "merged" else TOLD for emit in emits}
     created = {id_: lead for id_, lead in ties.changes.created.items() if lead.merged_into is None}
@@ -76,13 +76,13 @@ def _columns(rows: list[tuple[Any, ...]], width: int) -> Columns:
     return tuple(map(list, zip(*rows, strict=True))) if rows else tuple([] for _ in range(width))
 
 
-def _events(rows: Mapping[bytes, Row], place: Mapping[bytes, int]) -> Columns:
+def _events(rows: Mapping[bytes, Row], place: Mapping[bytes, int] | None) -> Columns:
     ids = sorted(rows)
     of = [rows[id_] for id_ in ids]
     return (
         uuids(ids),
-        [UUID(row.key) for row in of],
-        [place[id_] for id_ in ids],
+        uuids([row.key for row in of]),
+        list(range(len(ids))) if place is None else [place[id_] for id_ in ids],
         [row.signal for row in of],
         [row.weight for row in of],
         [row.verdict for row in of],

@@ -12,6 +12,7 @@ from services.directory.core.people import Account
 from services.policy.core.compile import compile_policy
 from services.scoring.core import material
 from services.scoring.core.companies import Companies
+from services.scoring.core.counting import Counting
 from services.scoring.core.fold import Fold, Settings
 from services.scoring.core.identity import Names
 from services.scoring.core.link import Ties
@@ -75,13 +76,12 @@ class Memory:
             (self.dead if isinstance(event, Dead) else events).append(event)
         ties = Ties(self.links, self.leads, self.seq, self.companies.of_email)
         fold = Fold(
-            policy=policy(), settings=self.settings, profiles=self.profiles, ties=ties, seq=self.seq, seen=self.seen.__contains__,
-            suppressed=suppressed, named_by_ip=self.companies.named_by_ip, is_named=self.companies.is_named,
-            account_of_traits=self.companies.of_traits,
+            counting=Counting(policy()), settings=self.settings, profiles=self.profiles, ties=ties, seq=self.seq,
+            seen=self.seen.__contains__, suppressed=suppressed, companies=self.companies,
         )  # fmt: skip
         fold.take(events)
         done = fold.done
-        emits = material.told(done, ties, policy(), {})
+        emits = material.told(done, ties, policy().step * 1000, {})
         material.settle(emits, done, ties)
         self.seen |= set(done.rows) | set(done.side)
         for row in (done.rows | done.side).values():

@@ -4,7 +4,6 @@ import pytest
 
 from services.scoring.core import bursts
 from services.scoring.core.actor import REASONS, judge, verdict_code, verdict_of
-from services.scoring.core.profile import Profile
 
 CHROME = "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/140.0 Safari/537.36"
 PREFETCH = "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 Chrome/42.0.2311.135 Safari/537.36 Edge/12.246 Mozilla/5.0"
@@ -80,7 +79,7 @@ def test_clicks_at_delivery_are_a_scanner_when_there_are_others_with_them():
 
 
 def test_evidence_is_bounded_to_the_newest():
-    mails = {f"m{n}": bursts.Mail(n, []) for n in range(12)}
+    mails = {f"m{n}": bursts.Mail(n, [], n) for n in range(12)}
     bursts.bounded(mails)
     assert sorted(mails) == sorted(f"m{n}" for n in range(4, 12))
     mail = bursts.Mail(None, [click(n, n=n) for n in range(bursts.CLICKS_MAX + 1)])
@@ -91,10 +90,3 @@ def test_evidence_is_bounded_to_the_newest():
     assert bursts.unpack(bursts.pack({"m": mail})) == {"m": mail}
     assert bursts.pack({}) is None
     assert bursts.unpack(None) == {}
-
-
-def test_a_thousand_events_a_minute_are_no_person():
-    profile = Profile(b"k" * 16, 0, "x")
-    said = [profile.flooded(60_000 + n, 1000) for n in range(1002)]
-    assert said.count(True) == 2
-    assert profile.flooded(120_000, 1000) is False

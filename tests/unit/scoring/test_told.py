@@ -2,7 +2,7 @@
 
 from schemas.codec import scored_decoder
 from services.scoring.core.emit import CAUSES_MAX, CauseIn, EmitIn, Member, chosen, framed, pack, unframed, unpack
-from services.scoring.core.snapshot import messages
+from services.scoring.core.snapshot import Telling
 from tests.support.offline import key_of
 from tests.unit.scoring.support import NOW_MS, VIEW, Memory, message, policy
 
@@ -129,7 +129,7 @@ def test_the_message_of_a_payload():
         )  # fmt: skip
     lead = bytes.fromhex(key_of("email", VP["email"]))
     payload = framed(pack(emits), lead + (7).to_bytes(8), b"".join(rows))
-    (made,) = messages(payload, policy(), VIEW)
+    (made,) = Telling(policy(), VIEW).messages(payload)
     event = scored_decoder.decode(made.value)
     assert (made.topic, made.key, event.id) == ("lead.scored", lead.hex().encode(), f"{lead.hex()}.7")
     data = event.data
@@ -153,11 +153,11 @@ def test_a_lead_of_one_identifier_carries_it_and_a_network_names_the_account():
         emit.lead + (1).to_bytes(8) + b"m" * 16 + (2).to_bytes(8),
         b"",
     )
-    one, two = (scored_decoder.decode(m.value).data for m in messages(payload, policy(), VIEW))
+    one, two = (scored_decoder.decode(m.value).data for m in Telling(policy(), VIEW).messages(payload))
     assert (one.account.domain, one.account.matched_by, one.causes[0].visitor) == ("nordwind.example", "network", "c")
     assert (two.kind, two.merged_into, two.members) == ("merged", one.lead_id, [])
     gone = EmitIn("changed", emit.lead, NOW_MS, False, None, "nowhere.example", [], only=Member(3, "c", False, 0))
-    (none,) = messages(framed(pack([gone]), emit.lead + (1).to_bytes(8), b""), policy(), VIEW)
+    (none,) = Telling(policy(), VIEW).messages(framed(pack([gone]), emit.lead + (1).to_bytes(8), b""))
     assert scored_decoder.decode(none.value).data.account is None
 
 

@@ -1,0 +1,56 @@
+"""What does an event count for? The policy's rules for it, remembered as the fold needs them."""
+
+from typing import Final
+
+from services.policy.core.policy import Policy, SignalRule
+
+MOST: Final = 50_000
+THOUSAND: Final = 1000
+
+
+class Counted:
+    """The rules of one kind of event.
+
+    Attributes:
+        code: Of the event's own signal.
+        parts: For each rule: code of its counters, points, daily cap in thousandths, half-life in s.
+        named, others: Whether such an act is told at once, of leads of named accounts and of others.
+    """
+
+    __slots__ = ("code", "named", "others", "parts")
+
+    def __init__(self, rules: tuple[SignalRule, ...], policy: Policy) -> None:
+        self.code = rules[0].code
+        self.parts = tuple((rule.code, rule.points, rule.daily_cap * THOUSAND, rule.half_life_s) for rule in rules)
+        self.named = policy.alerts.kind(rules, named=True) is not None
+        self.others = policy.alerts.kind(rules, named=False) is not None
+
+
+class Counting:
+    """The rules of one policy, by what of an event they look at."""
+
+    def __init__(self, policy: Policy) -> None:
+        self.policy = policy
+        self.step = policy.step * THOUSAND
+        self._plain: dict[str, Counted] = {}
+        self._special: dict[tuple[str, str | None, str | None, str | None], Counted] = {}
+        bases = {rule.base for rule in policy.signals.values() if rule.base != rule.name}
+        self._simple = frozenset(
+            rule.name for rule in policy.signals.values() if rule.base == rule.name and rule.name not in bases
+        )
+
+    def of(self, signal: str, path: str | None, name: str | None, url: str | None) -> Counted:
+        """What an event counts for; `url` is the link of a click."""
+        found = self._plain.get(signal)
+        if found is not None:
+            return found
+        if signal in self._simple:
+            found = self._plain[signal] = Counted(self.policy.counted(signal), self.policy)
+            return found
+        wanted = (signal, path, name, url)
+        found = self._special.get(wanted)
+        if found is None:
+            if len(self._special) >= MOST:
+                self._special.clear()
+            found = self._special[wanted] = Counted(self.policy.counted(signal, path, name, url), self.policy)
+        return found

@@ -92,7 +92,7 @@ async def bare_full(bootstrap: str, dsn: str, topic: str, out: str, records: int
     return records / took
 
 
-async def _batch(pg, producer, decoder, got, out, sent) -> int:
+async def _batch(pg, producer, decoder, got, out, sent) -> int:  # noqa: PLR0917 what one turn of the loop has at hand
     firsts = [(tp.partition, rs[0].offset, rs[-1].offset + 1) for tp, rs in got.items() if rs]
     events = {}
     count = 0

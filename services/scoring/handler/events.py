@@ -107,8 +107,9 @@ class ScoringHandler:
         self._names = Names()
         self._cache = Cache()
         self._companies = Companies(directory.view)
-        self._counting = Counting(policies.active)
-        self._telling = Telling(policies.active, directory.view)
+        # Made at the first use: at the first start of all there is no policy yet when the stages are built.
+        self._counting: Counting | None = None
+        self._telling: Telling | None = None
         self._seq = 0
         self._done_seq = 0
         self._one_at_a_time = asyncio.Lock()
@@ -218,9 +219,10 @@ class ScoringHandler:
     def encode(self, payload: bytes) -> list[Message]:
         """The messages of an outbox row, under the policy and directory of now."""
         policy, view = self._policies.active, self._directory.view
-        if policy is not self._telling.policy or view is not self._telling.view:
-            self._telling = Telling(policy, view)
-        return self._telling.messages(payload)
+        telling = self._telling
+        if telling is None or policy is not telling.policy or view is not telling.view:
+            telling = self._telling = Telling(policy, view)
+        return telling.messages(payload)
 
     # -- prepare
 
@@ -296,11 +298,12 @@ class ScoringHandler:
         seq: int,
         recent: Mapping[bytes, list[CauseIn]],
     ) -> tuple[Folded, list[EmitIn]]:
-        if self._policies.active is not self._counting.policy:
-            self._counting = Counting(self._policies.active)
+        counting = self._counting
+        if counting is None or self._policies.active is not counting.policy:
+            counting = self._counting = Counting(self._policies.active)
         self._forgotten.expect(events)
         fold = Fold(
-            counting=self._counting,
+            counting=counting,
             settings=folding.Settings(self._settings.dedupe_days * DAY_MS, *self._bounds),
             profiles=cache.profiles,
             ties=ties,
@@ -312,7 +315,7 @@ class ScoringHandler:
         for start in range(0, len(events), ROWS_A_TURN):
             fold.take(events[start : start + ROWS_A_TURN])
             await asyncio.sleep(0)
-        emits = material.told(fold.done, ties, self._counting.step, recent)
+        emits = material.told(fold.done, ties, counting.step, recent)
         material.settle(emits, fold.done, ties)
         return fold.done, emits
 

@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 from typing import Final
 
@@ -40,7 +40,11 @@ SPARE_DAYS: Final = 2
 
 
 class RouterService:
-    """The composition root of the stage."""
+    """The composition root of the stage.
+
+    Args:
+        on_fatal: Called when the reading loop has ended by a bug or on purpose: end the process.
+    """
 
     name = "router"
 
@@ -55,9 +59,11 @@ class RouterService:
         access: Access,  # noqa: ARG002 every stage is built the same way; the app holds it
         clock: Clock,
         loops: Loops,
+        on_fatal: Callable[[Exception], None] | None = None,
         **_rest: object,
     ) -> None:
         self._settings = settings
+        self._on_fatal = on_fatal
         self._db = db
         self._clock = clock
         self._loops = loops
@@ -114,6 +120,7 @@ class RouterService:
             self._settings,
             self._loops,
             outbox=self._outbox,
+            on_fatal=self._on_fatal,
             clock=self._clock,
         )
         await self._consumer.start()

@@ -15,13 +15,9 @@ OPEN_OF: Final = (
     f"SELECT {_HELD} FROM router.assignment WHERE lead_id = ANY($1::uuid[]) AND state IN ('offered', 'accepted')"
 )
 NAMED: Final = f"SELECT {_HELD} FROM router.assignment WHERE id = $1"
-INSERT: Final = """
-INSERT INTO router.assignment (id, lead_id, rep_id, gen, state, via, pool, segment, stage, decision_id, shares, offered_at)
-SELECT u.id, u.lead_id, u.rep_id, u.gen, 'offered', u.via, u.pool, u.segment, u.stage, u.decision_id, u.shares::json, u.offered_at
-FROM unnest($1::uuid[], $2::uuid[], $3::text[], $4::int[], $5::text[], $6::text[], $7::text[], $8::text[], $9::uuid[],
-            $10::text[], $11::timestamptz[])
-  AS u(id, lead_id, rep_id, gen, via, pool, segment, stage, decision_id, shares, offered_at)
-"""
+OFFER_COLUMNS: Final = (
+    "id", "lead_id", "rep_id", "gen", "state", "via", "pool", "segment", "stage", "decision_id", "shares", "offered_at",
+)  # fmt: skip
 CHANGE: Final = """
 UPDATE router.assignment a SET lead_id = u.lead_id, gen = u.gen, state = u.state, accepted_at = u.accepted_at,
        snoozed_until = u.snoozed_until, ended_at = u.ended_at, reason = u.reason
@@ -99,12 +95,12 @@ async def save_assignments(pg: Connection, changes: Sequence[Change], offers: Se
     if offers:
         new = [
             (
-                o.held.id, o.lead_id, o.held.rep, o.held.gen, o.held.via, o.held.pool, o.segment, o.stage,
+                o.held.id, o.lead_id, o.held.rep, o.held.gen, "offered", o.held.via, o.held.pool, o.segment, o.stage,
                 o.held.decision_id, _encode(o.held.shares).decode(), o.held.offered_at,
             )
             for o in offers
         ]  # fmt: skip
-        await pg.execute(INSERT, *map(list, zip(*new, strict=True)))
+        await pg.copy_records_to_table("assignment", schema_name="router", columns=OFFER_COLUMNS, records=new)
 
 
 async def loads(pg: Connection, reps: Collection[str], day: datetime) -> dict[str, tuple[int, int]]:

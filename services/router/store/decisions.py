@@ -10,15 +10,10 @@ from schemas.messages import Cause, Timing
 from services.eventlog.ports import Connection
 from services.router.core.model import DecisionRecord
 
-INSERT: Final = """
-INSERT INTO router.decision (id, lead_id, n, at, segment, stage, route, assignee, causes, occurred_at, received_at, scored_at,
-                             routed_at, record)
-SELECT u.id, u.lead_id, u.n, u.at, u.segment, u.stage, u.route, u.assignee,
-       coalesce(string_to_array(nullif(u.causes, ''), ','), '{}'), u.occurred_at, u.received_at, u.scored_at, u.routed_at, u.record::json
-FROM unnest($1::uuid[], $2::uuid[], $3::int[], $4::timestamptz[], $5::text[], $6::text[], $7::text[], $8::text[], $9::text[],
-            $10::timestamptz[], $11::timestamptz[], $12::timestamptz[], $13::timestamptz[], $14::text[])
-  AS u(id, lead_id, n, at, segment, stage, route, assignee, causes, occurred_at, received_at, scored_at, routed_at, record)
-"""
+COLUMNS: Final = (
+    "id", "lead_id", "n", "at", "segment", "stage", "route", "assignee", "causes", "occurred_at", "received_at", "scored_at",
+    "routed_at", "record",
+)  # fmt: skip
 CAUSES: Final = """
 INSERT INTO router.cause (event_id, reversed, lead_id)
 SELECT * FROM unnest($1::uuid[], $2::boolean[], $3::uuid[]) ON CONFLICT DO NOTHING RETURNING event_id, reversed
@@ -56,12 +51,12 @@ async def save_decisions(pg: Connection, decided: Sequence[Decided]) -> None:
     rows = [
         (
             d.record.id, d.record.lead_id, d.record.n, d.record.now, d.record.verdict.segment, d.record.verdict.stage,
-            d.record.verdict.route, d.record.verdict.assignee, ",".join(d.causes), d.timing.occurred_at, d.timing.received_at,
+            d.record.verdict.route, d.record.verdict.assignee, d.causes, d.timing.occurred_at, d.timing.received_at,
             d.timing.scored_at, d.routed_at, _encode(d.record).decode(),
         )
         for d in decided
     ]  # fmt: skip
-    await pg.execute(INSERT, *map(list, zip(*rows, strict=True)))
+    await pg.copy_records_to_table("decision", schema_name="router", columns=COLUMNS, records=rows)
 
 
 async def new_causes(pg: Connection, causes: Collection[tuple[Cause, str]]) -> set[tuple[str, bool]]:

@@ -47,7 +47,7 @@ chaos: ## The long runs that kill and freeze processes while traffic flows
 
 kafka-jars: ## Fetch the Kafka that tests start (needs Java and Maven; once)
 	@.ci/install dev
-	$(BIN)/python -m tests.support.kafka
+	$(BIN)/python -c 'from tests.support.kafka import jars; jars()'
 
 lock: ## Pin requirements*.in anew, with hashes (needs uv)
 	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url requirements.in -o requirements.txt

@@ -28,7 +28,7 @@ def pytest_collection_modifyitems(items: Sequence[pytest.Item]) -> None:
     """Group what belongs together, and mark what needs which part."""
     for item in items:
         names = getattr(item, "fixturenames", ())
-        if "kafka" in names:
+        if "kafka_jars" in names:
             item.add_marker("needs_kafka")
         if "postgres_server" in names:
             item.add_marker("needs_postgres")

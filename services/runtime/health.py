@@ -51,6 +51,7 @@ class Loops:
         self._limit_s = limit_s
         self._loops: dict[str, _Loop] = {}
         self._checks: dict[str, Check] = {}
+        self._starting = True
 
     def register(self, name: str, limit_s: float | None = None) -> None:
         """Watch the loop `name` from now on."""
@@ -87,9 +88,13 @@ class Loops:
         """Ask `check` at every `/readyz`: None when all is well, else what is wrong, in words."""
         self._checks[name] = check
 
+    def started(self) -> None:
+        """Everything has been started and has its check: from now on the checks alone decide."""
+        self._starting = False
+
     async def unready(self) -> dict[str, str]:
-        """Check to what is wrong; empty when work may come. Without any check yet we are still starting."""
-        if not self._checks:
+        """Check to what is wrong; empty when work may come. Until `started` was called it may not."""
+        if self._starting:
             return {"start": "still starting"}
 
         async def ask(check: Check) -> str | None:

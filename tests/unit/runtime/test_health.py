@@ -57,6 +57,8 @@ async def test_readyz_says_what_is_wrong() -> None:
     async with client(loops) as http:
         assert (await http.get("/readyz")).json()["detail"] == {"start": "still starting"}
         loops.check("router", router)
+        assert (await http.get("/readyz")).status_code == 503
+        loops.started()
         answer = await http.get("/readyz")
         assert answer.status_code == 503
         assert answer.json() == {
@@ -73,6 +75,7 @@ async def test_readyz_says_what_is_wrong() -> None:
 async def test_a_check_that_hangs_is_not_ready(monkeypatch) -> None:
     monkeypatch.setattr("services.runtime.health.READY_TIMEOUT_S", 0.05)
     loops = Loops(SystemClock())
+    loops.started()
 
     async def hangs() -> str | None:
         await asyncio.sleep(60)

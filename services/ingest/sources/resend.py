@@ -61,7 +61,8 @@ def read(item: Item) -> Iterable[Seen | Told]:
     people = [data.get("from")] if signal == "email.replied" else list(data.list("to")) or [data.get("email")]
     for who in people:
         address = parseaddr(who)[1] if isinstance(who, str) else who
-        several, delivery = len(people) > 1, item.text("svix_id")
+        several = len(people) > 1
+        delivery = item.text("svix_id") or joined(kind, data.text("email_id"), item.get("created_at"), deed.get("link"))
         yield Seen(
             raw=item.raw,
             signal=signal,

@@ -122,7 +122,8 @@ def verify(arrival: Arrival, secrets: Sequence[str]) -> str | None:
     else:
         signed = (arrival.raw,)
     for secret in secrets:
-        if hmac.compare_digest(hmac.new(secret.encode(), signed[0], "sha1").hexdigest(), given.strip().lower()):
+        made = hmac.new(secret.encode(), signed[0], "sha1").hexdigest().encode()
+        if hmac.compare_digest(made, given.strip().lower().encode("utf-8", "replace")):
             return None
     return "X-Signature does not match the body and the secret"
 

@@ -213,6 +213,7 @@ STATEMENTS = (
     DECLARE
       oldest text;
       edge text;
+      unread boolean;
     BEGIN
       SET LOCAL lock_timeout = '500ms';
       SET LOCAL timezone = 'UTC';
@@ -225,6 +226,16 @@ STATEMENTS = (
        ORDER BY right(c.relname, 8) LIMIT 1;
       IF oldest IS NULL OR right(oldest, 8) >= edge THEN
         RETURN false;
+      END IF;
+      -- A machine that was off for a week must find its records when it comes back; but not for ever.
+      IF right(oldest, 8) >= to_char((now() - make_interval(days => 4 * keep_days))::date, 'YYYYMMDD') THEN
+        EXECUTE format(
+          'SELECT EXISTS (SELECT 1 FROM log.lease l WHERE l.topic = $1 AND EXISTS (
+             SELECT 1 FROM log.%I r WHERE r.topic = l.topic AND r.part = l.part AND r.off >= l.next_offset))', oldest)
+          INTO unread USING topic_;
+        IF unread THEN
+          RETURN false;
+        END IF;
       END IF;
       EXECUTE format('DROP TABLE log.%I', oldest);
       -- DROP holds the whole log still, so what is first now stays first until we commit.

@@ -107,8 +107,9 @@ def main() -> None:
     """The entry point: our own errors become one clear line and an exit code."""
     from services.cli import data, ops  # noqa: F401 they register their commands
 
+    set_up_logging(None, "warning")  # a process that stays sets its own
     try:
-        app()
+        app(prog_name="lead-router")
     except Misconfigured as error:
         _complain(error)
         sys.exit(EXIT_MISCONFIGURED)

@@ -14,6 +14,7 @@ from services.directory.store import DirectoryCache
 from services.eventlog.deadletter import DeadLetter, list_letters, replay, replay_many, show_letter
 from services.eventlog.open import open_log
 from services.ingest.service import replay_requests
+from services.notify.store import notices_of
 from services.policy.cache import PolicyCache
 from services.router.api.leads import Leads
 from services.router.core.explain import render
@@ -72,7 +73,10 @@ def explain(email: str, as_json: Annotated[bool, typer.Option("--json", help="As
             policies = PolicyCache(db, Listener(db), SystemClock())
             await policies.refresh()
             view = await DirectoryCache(db, Listener(db)).refresh()
-            return await Leads(db, lambda: view, lambda: policies.active, SystemClock()).path(email)
+            found = await Leads(db, lambda: view, lambda: policies.active, SystemClock()).path(email)
+            if found is not None:
+                found = {**found, "notices": await notices_of(db, str(found["lead"]["id"]))}
+            return found
 
     path = going(work())
     if path is None:
@@ -81,7 +85,10 @@ def explain(email: str, as_json: Annotated[bool, typer.Option("--json", help="As
     if as_json:
         show_json(path)
     else:
-        sys.stdout.write(render(path) + "\n")
+        sys.stdout.write(render(path))
+        sys.stdout.write(
+            "".join(["\nNotices\n", *map(_notice, path["notices"])]) if path["notices"] else "\nNotices\n  none\n"
+        )
 
 
 @dead.command("list")
@@ -154,6 +161,11 @@ def dead_replay(
         msg = f"there is no dead letter {letter}"
         raise BadMessage(msg, code="not_found")
     out.print(f"{done} put back.")
+
+
+def _notice(notice: dict[str, Any]) -> str:
+    shown = f"on a screen at {notice['delivered_at'].isoformat()}" if notice["delivered_at"] else "on no screen yet"
+    return f"  {notice['created_at'].isoformat()}: {notice['kind']} to {notice['rep']}, {notice['state']}, {shown}\n"
 
 
 def _readable(body: bytes | None) -> Any:

@@ -76,6 +76,10 @@ SELECT n.rep_id, n.seq, n.id, n.kind, n.state, n.fresh_until, n.occurred_at, n.r
  ORDER BY n.rep_id, n.seq"""
 
 # A notice that is locked is being changed and will be sent again: its delivery does not matter any more.
+OF_LEAD = """
+SELECT rep_id AS rep, kind, state, created_at, delivered_at FROM notify.notice
+WHERE leads && ARRAY[$1::text] ORDER BY created_at, id LIMIT 200"""
+
 DELIVERED = """
 UPDATE notify.notice n SET delivered_at = $3
   FROM (SELECT m.id FROM notify.notice m JOIN unnest($1::text[], $2::bigint[]) AS u(id, seq) ON m.id = u.id AND m.seq = u.seq
@@ -222,6 +226,12 @@ async def after(db: Database, cursors: Mapping[str, int], limit: int) -> list[Ro
     async with db.raw() as pg:
         rows = await pg.fetch(AFTER, list(cursors), list(cursors.values()), limit)
     return [Row(*row) for row in rows]
+
+
+async def notices_of(db: Database, lead_id: str) -> list[dict[str, Any]]:
+    """Who was told of a lead, oldest first: rep, kind, state, created_at, delivered_at (None: on no screen yet)."""
+    async with db.raw() as pg:
+        return [dict(row) for row in await pg.fetch(OF_LEAD, lead_id)]
 
 
 async def seq_of(db: Database, rep: str) -> int:

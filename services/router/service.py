@@ -13,6 +13,7 @@ from starlette.routing import BaseRoute
 from schemas.topics import LEAD_SCORED
 from services.directory.store import DirectoryCache
 from services.eventlog.consume import Consumer
+from services.eventlog.fence import translate
 from services.eventlog.lease import Leases
 from services.eventlog.ports import Log
 from services.policy.cache import PolicyCache
@@ -28,7 +29,7 @@ from services.router.store.timers import save_timers
 from services.runtime.access import Access
 from services.runtime.clock import Clock
 from services.runtime.db import Database
-from services.runtime.errors import Unavailable
+from services.runtime.errors import Conflict, Unavailable
 from services.runtime.health import Loops
 from services.runtime.settings import Settings
 
@@ -163,8 +164,15 @@ class RouterService:
         return len(orphans)
 
     async def _sweep_for_ever(self) -> None:
+        # It rests longer between two turns than others: the limit of all loops may be shorter than that.
+        self._loops.register("router.sweep", SWEEP_S + self._settings.watchdog_s)
         while True:
             self._loops.beat("router.sweep")
-            with contextlib.suppress(Unavailable):
+            try:
                 await self.sweep()
+            except Exception as raised:
+                error = translate(raised)
+                if not isinstance(error, Unavailable | Conflict):
+                    raise
+                log.warning("orphans are looked for later", error=error.message)
             await asyncio.sleep(SWEEP_S)

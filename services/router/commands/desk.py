@@ -19,7 +19,7 @@ from services.router.commands.effects import Writer, make_id, messages
 from services.router.core.alert import recipient
 from services.router.core.decide import changed, complete, crossing, decide
 from services.router.core.model import DecisionRecord, Held, rung
-from services.router.core.sla import OFFER_KINDS, SLA_KINDS, Timer, TimerKind, ladder
+from services.router.core.sla import OFFER_KINDS, SLA_KINDS, Timer, TimerKind, next_step
 from services.router.store.assignments import Change, Offer, open_assignments, save_assignments
 from services.router.store.decisions import Decided, forget_leads, save_decisions
 from services.router.store.leads import Lead, lock_leads, save_leads
@@ -262,13 +262,14 @@ class Desk:
         self._offers.append(Offer(lead_id=lead.id, held=held, segment=verdict.segment, stage=verdict.stage))
         self.start_clock(lead, held, max(case.now, self.wall))  # a late decision is not the rep's fault
 
-    def start_clock(self, lead: Lead, held: Held, since: datetime) -> None:
-        """Set the SLA timers of an offer."""
+    def start_clock(self, lead: Lead, held: Held, since: datetime, done: TimerKind | None = None) -> None:
+        """Set the next SLA step of an offer; `since` is when it was made, or when the step `done` was due."""
 
         def after(minutes: float) -> datetime | None:
             return self._view.after_working_minutes(held.rep, since, minutes)
 
-        for timer in ladder(lead.id, held, self._policy.sla, after):
+        timer = next_step(lead.id, held, self._policy.sla, after, done)
+        if timer is not None:
             self.remind(timer)
 
     def stop_clock(self, lead: Lead) -> None:

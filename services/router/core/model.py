@@ -1,4 +1,7 @@
-"""What does the router remember of a lead, and what is a decision made of? Values only."""
+"""What does the router remember of a lead, and what is a decision made of? Values only.
+
+None of them can be part of a cycle, so the garbage collector need not look at them (`gc=False`).
+"""
 
 from datetime import datetime
 from typing import Final, Literal
@@ -21,7 +24,7 @@ def rung(stage: Stage) -> int:
     return LADDER.index(stage) if stage in LADDER else -1
 
 
-class Held(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Held(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """The open assignment of a lead: who has it and how it got there.
 
     Attributes:
@@ -42,7 +45,7 @@ class Held(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     shares: dict[str, int] = msgspec.field(default_factory=dict)
 
 
-class Before(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Before(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """The lead as it stood before a decision: everything of the past that a decision may look at."""
 
     stage: Stage = "unknown"
@@ -61,7 +64,7 @@ class Before(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     refused: list[str] = msgspec.field(default_factory=list)
 
 
-class Verdict(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Verdict(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """What should happen to the lead, before anybody is chosen.
 
     Attributes:
@@ -84,7 +87,7 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     counterfactual: list[Reason] = msgspec.field(default_factory=list)
 
 
-class Member(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Member(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """One rep as the assigner sees them: the roster excerpt that a decision keeps.
 
     Attributes:
@@ -110,7 +113,7 @@ class Member(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     last_at: datetime | None = None
 
 
-class Roster(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Roster(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """Who could get the lead: first the reps that the account already has, then the pool.
 
     Attributes:
@@ -126,7 +129,7 @@ class Roster(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     members: list[Member] = msgspec.field(default_factory=list)
 
 
-class Candidate(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Candidate(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """One rep that was looked at: chosen, or skipped and why, in words."""
 
     rep: str
@@ -137,7 +140,7 @@ class Candidate(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     until: datetime | None = None
 
 
-class Pick(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Pick(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """The outcome of an assignment.
 
     Attributes:
@@ -154,7 +157,7 @@ class Pick(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     shares: dict[str, int] = msgspec.field(default_factory=dict)
 
 
-class DecisionRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class DecisionRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """One decision with its full inputs: from these it can be decided again, to the same answer.
 
     Attributes:

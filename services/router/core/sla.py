@@ -24,21 +24,25 @@ class Timer(msgspec.Struct, frozen=True, kw_only=True):
     gen: int = 0
 
 
-def ladder(lead_id: str, held: Held, sla: Sla, after: Callable[[float], datetime | None]) -> list[Timer]:
-    """The timers of a fresh offer.
+def next_step(
+    lead_id: str, held: Held, sla: Sla, after: Callable[[float], datetime | None], done: TimerKind | None = None
+) -> Timer | None:
+    """The next step of an offer that nobody answers: reminder, escalation, and for a lead of a pool reassignment.
 
     Args:
-        after: The instant at which so many working minutes of the rep have passed since the offer, or None when the rep
-            does not come back; such a step is left out.
-
-    Returns:
-        Reminder and escalation, and for a lead of a pool the reassignment.
+        after: The instant at which so many working minutes of the rep have passed since the step before (or the offer), or
+            None when the rep does not come back.
+        done: The step that has just come due; None: the offer is fresh.
     """
-    steps: list[tuple[TimerKind, int]] = [("remind", sla.remind_minutes), ("escalate", sla.escalate_minutes)]
+    steps: list[tuple[int, TimerKind]] = [(sla.remind_minutes, "remind"), (sla.escalate_minutes, "escalate")]
     if held.pool is not None:
-        steps.append(("reassign", sla.reassign_minutes))
-    due = ((kind, after(minutes)) for kind, minutes in steps)
-    return [Timer(lead_id=lead_id, kind=kind, due_at=at, gen=held.gen) for kind, at in due if at is not None]
+        steps.append((sla.reassign_minutes, "reassign"))
+    passed = next((index for index, (_, kind) in enumerate(steps) if kind == done), -1)
+    if passed + 1 >= len(steps):
+        return None
+    minutes, kind = steps[passed + 1]
+    at = after(minutes - (steps[passed][0] if passed >= 0 else 0))
+    return Timer(lead_id=lead_id, kind=kind, due_at=at, gen=held.gen) if at is not None else None
 
 
 def still_due(timer: Timer, held: Held | None, gen: int) -> bool:

@@ -44,6 +44,7 @@ class TimerRun:
             case "remind" | "escalate":
                 assert held is not None
                 self._tell(timer, lead, held)
+                self._desk.start_clock(lead, held, timer.due_at, timer.kind)
             case "reassign":
                 assert held is not None
                 self._reassign(timer, lead, held)

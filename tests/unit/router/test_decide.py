@@ -377,16 +377,28 @@ def test_the_path_as_text() -> None:
 # -- time
 
 
+def ladder(held: Held) -> list[tuple[str, timedelta]]:
+    """Every step of an offer at NOW, one after the other."""
+    found: list[tuple[str, timedelta]] = []
+    since, done = NOW, None
+    while (
+        timer := sla.next_step("l", held, POLICY.sla, lambda m, s=since: s + timedelta(minutes=m), done)
+    ) is not None:
+        assert timer.gen == held.gen
+        since, done = timer.due_at, timer.kind
+        found.append((timer.kind, since - NOW))
+    return found
+
+
 def test_the_ladder_of_an_offer() -> None:
-    timers = sla.ladder("l", HELD, POLICY.sla, lambda minutes: NOW + timedelta(minutes=minutes))
-    assert [(t.kind, t.due_at - NOW, t.gen) for t in timers] == [
-        ("remind", timedelta(minutes=15), 1),
-        ("escalate", timedelta(minutes=45), 1),
-        ("reassign", timedelta(minutes=60), 1),
+    steps = [
+        ("remind", timedelta(minutes=15)),
+        ("escalate", timedelta(minutes=45)),
+        ("reassign", timedelta(minutes=60)),
     ]
-    owned = msgspec.structs.replace(HELD, pool=None)
-    assert [t.kind for t in sla.ladder("l", owned, POLICY.sla, lambda _: NOW)] == ["remind", "escalate"]
-    assert sla.ladder("l", HELD, POLICY.sla, lambda _: None) == []
+    assert ladder(HELD) == steps
+    assert ladder(msgspec.structs.replace(HELD, pool=None)) == steps[:2]
+    assert sla.next_step("l", HELD, POLICY.sla, lambda _: None) is None
 
 
 @pytest.mark.parametrize(

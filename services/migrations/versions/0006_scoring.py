@@ -143,6 +143,7 @@ CREATE FUNCTION scoring.apply(
     np_key uuid[], np_kind int2[], np_value text[], np_seen int4[], np_pending int4[], np_state bytea[], np_traits bytea[], np_mails bytea[],
     up_key uuid[], up_version int4[], up_seen int4[], up_pending int4[], up_state bytea[], up_traits bytea[], up_mails bytea[],
     re_id uuid[], re_weight int2[], re_verdict int2[],
+    lk_key uuid[], vi_key uuid[],
     nl_key uuid[], nl_lead uuid[], nl_kind int2[], nl_value text[], nl_how int2[], nl_verified bool[], nl_since int8[],
     ml_key uuid[], ml_from uuid[], ml_to uuid[], ml_how int2[], ml_verified bool[],
     tl_key uuid[], tl_old int4[], tl_at int8[],
@@ -158,6 +159,7 @@ DECLARE
     seg int8;
     n int8;
     ids uuid[];
+    k uuid;
     vers int8[];
     bumps int2[];
 BEGIN
@@ -206,6 +208,13 @@ BEGIN
             FROM (SELECT unnest(re_id) AS i, unnest(re_weight) AS w, unnest(re_verdict) AS v) u WHERE e.id = u.i;
     END IF;
 
+    -- A browser's owner and whoever links the browser to a person meet here: the second sees what the first has done.
+    FOREACH k IN ARRAY lk_key LOOP
+        PERFORM pg_advisory_xact_lock(720947110, hashtext(k::text));
+    END LOOP;
+    IF cardinality(vi_key) > 0 AND EXISTS (SELECT 1 FROM scoring.link WHERE key = ANY (vi_key)) THEN
+        RAISE EXCEPTION 'stale: visitors' USING ERRCODE = 'LR002';
+    END IF;
     IF cardinality(nl_key) > 0 THEN
         INSERT INTO scoring.link
             SELECT unnest(nl_key), unnest(nl_lead), unnest(nl_kind), unnest(nl_value), unnest(nl_how), unnest(nl_verified), unnest(nl_since), NULL

@@ -21,6 +21,7 @@ DOUBT_MS: Final = 10_000
 DOUBT_WEIGHT: Final = 300
 
 MAILS_MAX: Final = 8
+NAME_MAX: Final = 200
 CLICKS_MAX: Final = 24
 
 
@@ -71,6 +72,11 @@ def pack(mails: Mails) -> bytes | None:
     return _encoder.encode(mails) if mails else None
 
 
+def alone(mail: Mail, click: Click) -> tuple[int, int]:
+    """`judged` for the only click of a mail."""
+    return _verdict(mail, click, None)
+
+
 def judged(mail: Mail) -> list[tuple[int, int]]:
     """For each click, in the order of `mail.clicks`: (thousandths that it counts, verdict number)."""
     clicks = mail.clicks
@@ -111,7 +117,10 @@ def _verdict(mail: Mail, click: Click, machine: str | None) -> tuple[int, int]:
 
 
 def bounded(mails: Mails) -> None:
-    """Keep the newest evidence, so that a profile's row stays small. What is dropped keeps its last verdict."""
+    """Keep the newest evidence, so that a profile's row stays small. What is dropped keeps its last verdict.
+
+    Done when a profile is stored; an event about a mail dropped before is judged without it.
+    """
     while len(mails) > MAILS_MAX:
         del mails[min((mail.last, name) for name, mail in mails.items())[1]]
 

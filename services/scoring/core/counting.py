@@ -33,11 +33,12 @@ class Counting:
         self.policy = policy
         self.step = policy.step * THOUSAND
         self._plain: dict[str, Counted] = {}
-        self._special: dict[tuple[str, str | None, str | None, str | None], Counted] = {}
-        bases = {rule.base for rule in policy.signals.values() if rule.base != rule.name}
-        self._simple = frozenset(
-            rule.name for rule in policy.signals.values() if rule.base == rule.name and rule.name not in bases
-        )
+        self._special: dict[tuple[str | None, ...], Counted] = {}
+        special = [rule for rule in policy.signals.values() if rule.base != rule.name]
+        own = {rule.name for rule in policy.signals.values() if rule.base == rule.name}
+        self._simple = frozenset(own - {rule.base for rule in special})
+        # Signals of which only the path matters: URLs and names differ from event to event.
+        self._by_path = frozenset(own - {rule.base for rule in special if rule.names or rule.url_contains is not None})
 
     def of(self, signal: str, path: str | None, name: str | None, url: str | None) -> Counted:
         """What an event counts for; `url` is the link of a click."""
@@ -47,7 +48,7 @@ class Counting:
         if signal in self._simple:
             found = self._plain[signal] = Counted(self.policy.counted(signal), self.policy)
             return found
-        wanted = (signal, path, name, url)
+        wanted = (signal, path) if signal in self._by_path else (signal, path, name, url)
         found = self._special.get(wanted)
         if found is None:
             if len(self._special) >= MOST:

@@ -82,6 +82,7 @@ class Folded:
         profiles: Those touched, by key.
         told: Leads of which something always told happened.
         alerts: Rows that are told at once, if they still count when the batch is folded.
+        visitors: Profiles without a lead of which something would have to be told if they had one.
     """
 
     rows: dict[bytes, Row] = field(default_factory=dict)
@@ -91,6 +92,7 @@ class Folded:
     traits_changed: set[bytes] = field(default_factory=set)
     told: set[bytes] = field(default_factory=set)
     alerts: list[Row] = field(default_factory=list)
+    visitors: set[bytes] = field(default_factory=set)
     deletions: list[Event] = field(default_factory=list)
     duplicates: int = 0
     suppressed: int = 0
@@ -186,7 +188,7 @@ class Fold:
             return None
         return self.ties.visitor(event.idents[0], key, event.at_ms, domain)
 
-    def _count(self, event: Event, profile: Profile, lead: Lead | None) -> Row:
+    def _count(self, event: Event, profile: Profile, lead: Lead | None) -> Row:  # noqa: PLR0915 the hot path, in one piece
         wire, signal, at_ms = event.wire, event.signal, event.at_ms
         counted = self._counting.of(signal, wire.path, wire.name, wire.link or wire.url)
         age_ms = event.received_ms - at_ms
@@ -233,7 +235,10 @@ class Fold:
                 profile.gain(
                     gained * points if age_ms < YOUNG_MS else gained * points * 2.0 ** (age_ms / -1000 / half_life_s)
                 )
-        if lead is not None:
+        if lead is None:
+            if counted.others:
+                self.done.visitors.add(profile.key)
+        else:
             if signal in TOLD_ALWAYS:
                 self.done.told.add(lead.id)
             if age_ms < ALERTABLE_MS and row.verdict == verdict:
@@ -256,33 +261,41 @@ class Fold:
 
     def _click(self, row: Row, profile: Profile, counters: list[int]) -> None:
         event, wire = row.event, row.event.wire
-        name = wire.message_id or wire.campaign or ""
-        mail = profile.mails.setdefault(name[:200], bursts.Mail())
+        mail = self._mail(row, profile)
         link = crc32((wire.link or wire.url or event.envelope_id).encode("utf-8", "replace"))
         click = bursts.Click(event.at_ms, event.id, link, counters, row.weight, row.verdict, 0)
         mail.clicks.append(click)
-        mail.last = max(mail.last, event.at_ms)
-        if len(mail.clicks) == 1 and mail.delivered is None:
-            click.weight = click.base
-        else:
-            self._judge_again(mail, profile, click, row)
-            # The caller counts the new click itself.
-            row.weight = click.weight
-            bursts.bounded_clicks(mail)
-        bursts.bounded(profile.mails)
-        profile.mails_changed()
+        if len(mail.clicks) == 1:
+            row.weight, row.verdict = bursts.alone(mail, click)
+            click.weight = row.weight
+            return
+        self._judge_again(mail, profile, click, row)
+        # The caller counts the new click itself.
+        row.weight = click.weight
+        bursts.bounded_clicks(mail)
 
     def _delivered(self, row: Row, profile: Profile) -> None:
-        name = row.event.wire.message_id or row.event.wire.campaign
-        if not name:
+        if row.event.wire.message_id is None and row.event.wire.campaign is None:
             return
-        mail = profile.mails.setdefault(name[:200], bursts.Mail())
-        if mail.delivered is None or row.event.at_ms < mail.delivered:
-            mail.delivered = row.event.at_ms
-            mail.last = max(mail.last, mail.delivered)
-            self._judge_again(mail, profile, None, row)
-            bursts.bounded(profile.mails)
-            profile.mails_changed()
+        mail = self._mail(row, profile)
+        at = row.event.at_ms
+        if mail.delivered is None or at < mail.delivered:
+            mail.delivered = at
+            if mail.clicks:
+                self._judge_again(mail, profile, None, row)
+
+    @staticmethod
+    def _mail(row: Row, profile: Profile) -> bursts.Mail:
+        wire, at = row.event.wire, row.event.at_ms
+        name = (wire.message_id or wire.campaign or "")[: bursts.NAME_MAX]
+        mails = profile.mails
+        mail = mails.get(name)
+        if mail is None:
+            mail = mails[name] = bursts.Mail(None, [], at)
+        elif at > mail.last:
+            mail.last = at
+        profile.mails_changed()
+        return mail
 
     def _judge_again(self, mail: bursts.Mail, profile: Profile, new: bursts.Click | None, row: Row) -> None:
         """Apply what the evidence now says of every click; the new one is only told its weight."""

@@ -74,6 +74,14 @@ class Names:
     def __init__(self, most: int = NAMES_MAX) -> None:
         self._seen: dict[tuple[str, str], Ident | str] = {}
         self._most = most
+        # What one or two identifiers, as an event names them, come to.
+        self.groups: dict[tuple[str | int, ...], tuple[Ident, ...]] = {}
+
+    def remember(self, named: tuple[str | int, ...], idents: tuple["Ident", ...]) -> None:
+        """Keep what an event's identifiers come to."""
+        if len(self.groups) >= self._most:
+            self.groups.clear()
+        self.groups[named] = idents
 
     def ident(self, kind: str, value: str) -> Ident | str:
         """The identifier, or the reason code why it is none."""

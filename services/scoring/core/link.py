@@ -127,7 +127,13 @@ class Ties:
 
     def place(self, idents: tuple[Ident, ...], at: int, *, trusted: bool) -> tuple[bytes, Lead | None]:
         """The profile that gets an event's points, and its lead, after taking what the event says of who is who."""
-        first = idents[0]
+        first, last = idents[0], idents[-1]
+        if last.kind == ANONYMOUS and first.strong:
+            # By far the most: a person and the browser that is known to be theirs.
+            one, two = self.links.get(first.key), self.links.get(last.key)
+            same = one is not None and two is not None and len(idents) == 2 and one.lead == two.lead and not two.turns
+            if one is not None and two is not None and same and (not trusted or (one.verified and two.verified)):
+                return first.key, self.root(self.leads[one.lead])
         if not first.strong:
             key = self.cookie(first, at)
             return key, self.lead_of(key)
@@ -135,7 +141,6 @@ class Ties:
         if first.role or len(idents) == 1 or not people:
             return first.key, self._alone(first, at, trusted=trusted)
         lead = self._people(people, at, trusted=trusted)
-        last = idents[-1]
         if last.kind == ANONYMOUS:
             lead = self._browser(last, lead, at, trusted=trusted)
         return first.key, lead

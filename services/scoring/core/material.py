@@ -39,7 +39,9 @@ def told(done: Folded, ties: Ties, step: float, recent: Mapping[bytes, Sequence[
     for profile in done.profiles.values():
         if abs(profile.pending) >= step:
             found = ties.lead_of(profile.key)
-            if found is not None:
+            if found is None:
+                done.visitors.add(profile.key)
+            else:
                 due.add(found.id)
     for some in (done.rows, done.side):
         for row in some.values():
@@ -49,6 +51,7 @@ def told(done: Folded, ties: Ties, step: float, recent: Mapping[bytes, Sequence[
                     lead = ties.root(lead)
                 if lead.id in due:
                     rows.setdefault(lead.id, []).append(row)
+    done.visitors = {key for key in done.visitors if ties.lead_of(key) is None}
     emits: list[EmitIn] = []
     lost: dict[bytes, list[bytes]] = {}
     for loser, winner in ties.changes.merged:

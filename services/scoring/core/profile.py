@@ -104,5 +104,6 @@ class Profile:
     def packed_mails(self) -> bytes | None:
         """Evidence for storing."""
         if self._mails_packed is None and self._mails:
+            bursts.bounded(self._mails)
             self._mails_packed = bursts.pack(self._mails)
         return self._mails_packed

@@ -197,3 +197,32 @@ async def test_a_lost_lease_writes_nothing(rig):
     with pytest.raises(Fenced):
         await rig.handler.apply(stale, await rig.handler.prepare(stale))
     assert await rig.rows("SELECT 1 FROM scoring.event") == []
+
+
+async def test_a_browser_and_whoever_links_it_never_each_see_half(rig):
+    """The browser's owner prepared while nobody knew it; meanwhile another partition has linked it to a person."""
+    other = rig.make()
+    page = rig.batch(event("page.viewed", {"anonymous": "c9"}, path="/pricing"), part=1)
+    prepared = await other.prepare(page)
+    await rig.feed(event("form.submitted", {"email": "t@kivi.example", "anonymous": "c9"}))
+    with pytest.raises(Conflict):
+        await other.apply(page, prepared)
+    other.reset()
+    await rig.run(page, other)
+    first, second = await rig.scored()
+    assert [p.signal for p in first.curve] == ["form.submitted"]
+    assert [p.signal for p in second.curve] == ["form.submitted", "page.viewed", "pricing_visits"]
+    assert [c.signal for c in second.causes] == ["page.viewed"]
+
+
+async def test_at_the_same_moment_too(rig):
+    other = rig.make()
+    for n in range(15):
+        ids = {"email": f"same{n}@kivi.example", "anonymous": f"same{n}"}
+        await asyncio.gather(
+            rig.feed(event("page.viewed", {"anonymous": f"same{n}"}, path="/pricing"), part=1, handler=other),
+            rig.feed(event("form.submitted", ids)),
+        )
+        told = await rig.scored()
+        last = max(told, key=lambda one: one.version)
+        assert {p.signal for p in last.curve} == {"form.submitted", "page.viewed", "pricing_visits"}, n

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any, Final, Literal, Protocol
 
 import structlog
-from fastapi import APIRouter
+from fastapi import APIRouter, FastAPI
 from rich.console import Console
 from starlette.routing import BaseRoute
 
@@ -256,15 +256,7 @@ async def _work(have: Rooms, mode: Mode, ending: Ending, stack: AsyncExitStack) 
     settings = have.settings
     working = consumes(mode)
     built = stages(have, shows(mode), ending.fatal)
-    app = make_app(
-        routes=[*health_routes(have.loops), *(r for s in built for r in s.routes()), *_pages(have, built)],
-        routers=[*(r for s in built for r in s.routers()), *_room_routers(have)],
-        access=have.access,
-        body_max_bytes=settings.body_max_bytes,
-        body_limits=BODY_LIMITS,
-        public_url=settings.public_url,
-    )
-    server = Server(app, settings.host, settings.port, trusted_proxies=settings.trusted_proxies)
+    server = Server(application(have, built), settings.host, settings.port, trusted_proxies=settings.trusted_proxies)
     url = f"http://{_reachable(settings.host)}:{settings.port}"
     # The port first: a taken port must stop us before anything is consumed.
     await server.start()
@@ -293,6 +285,18 @@ async def _work(have: Rooms, mode: Mode, ending: Ending, stack: AsyncExitStack) 
         _say_ready(settings, mode, url, first)
     await ending.stop.wait()
     log.info("stopping", mode=mode)
+
+
+def application(have: Rooms, built: Sequence[Service]) -> FastAPI:
+    """The HTTP application of a process that has these stages."""
+    return make_app(
+        routes=[*health_routes(have.loops), *(r for s in built for r in s.routes()), *_pages(have, built)],
+        routers=[*(r for s in built for r in s.routers()), *_room_routers(have)],
+        access=have.access,
+        body_max_bytes=have.settings.body_max_bytes,
+        body_limits=BODY_LIMITS,
+        public_url=have.settings.public_url,
+    )
 
 
 def _room_routers(have: Rooms) -> list[APIRouter]:

@@ -119,7 +119,8 @@ async def verify(
         sent: Values that must be in the log, repeats aside.
         one_lane: `lead.scored` had one publisher at a time: versions of a lead lie in order.
     """
-    found = Found({topic.name: await read_topic(log, topic.name) for topic in FLOW})
+    topics = await asyncio.gather(*(read_topic(log, topic.name) for topic in FLOW))
+    found = Found({topic.name: records for topic, records in zip(FLOW, topics, strict=True)})
     tracking = found.topics[TRACKING_EVENTS.name]
     lost = set(sent) - {record.value for record in tracking}
     assert not lost, f"{len(lost)} records never reached the log"

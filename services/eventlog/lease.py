@@ -7,9 +7,6 @@ All expiry is judged by the database's clock. Reads and writes `log.lease`, `log
 
 import asyncio
 import contextlib
-import os
-import secrets
-import socket
 from collections.abc import Awaitable, Callable, Collection, Mapping
 from datetime import timedelta
 from typing import Final
@@ -22,6 +19,7 @@ from schemas.topics import StageName
 from services.eventlog import metrics
 from services.eventlog.core.share import Plan, plan
 from services.eventlog.fence import translate
+from services.eventlog.owner import is_gone
 from services.runtime import crash
 from services.runtime.clock import Clock
 from services.runtime.db import AWAY, Database
@@ -33,6 +31,7 @@ log = structlog.get_logger(__name__)
 CHANNEL: Final = "log_lease"
 # A heartbeat waits for a batch that holds the row; no batch is let run longer than the statement timeout.
 CALL_TIMEOUT_S: Final = 35.0
+AFTER_EXPIRY_S: Final = 0.02
 # Members that have not beaten for so long are forgotten.
 FORGET_AFTER: Final = timedelta(hours=1)
 
@@ -54,15 +53,17 @@ UPDATE log.lease l SET expires_at = clock_timestamp() + $4::interval, seen_ms = 
  WHERE l.stage = $1 AND l.topic = $2 AND l.part = mine.part
 RETURNING l.part, l.epoch, l.next_offset"""
 VIEW: Final = """
-SELECT part, CASE WHEN expires_at > clock_timestamp() THEN owner END AS owner
-  FROM log.lease WHERE stage = $1 AND topic = $2 AND part < $3"""
+SELECT part, CASE WHEN expires_at > now THEN owner END AS owner,
+       CASE WHEN expires_at > now THEN extract(epoch FROM expires_at - now)::float8 ELSE 0 END AS left_s
+  FROM log.lease, clock_timestamp() AS now WHERE stage = $1 AND topic = $2 AND part < $3"""
 LIVE: Final = "SELECT owner FROM log.member WHERE stage = $1 AND topic = $2 AND expires_at > clock_timestamp()"
 # SKIP LOCKED: a row locked by a batch under way is not free yet; one locked by a frozen process becomes free when
 # PostgreSQL ends its idle transaction.
 TAKE: Final = """
 WITH free AS MATERIALIZED (
   SELECT part, owner AS was FROM log.lease
-   WHERE stage = $1 AND topic = $2 AND part = ANY ($5::int[]) AND (owner IS NULL OR expires_at <= clock_timestamp())
+   WHERE stage = $1 AND topic = $2 AND part = ANY ($5::int[])
+     AND (owner IS NULL OR expires_at <= clock_timestamp() OR owner = ANY ($6::text[]))
    ORDER BY part FOR NO KEY UPDATE SKIP LOCKED)
 UPDATE log.lease l SET owner = $3, epoch = l.epoch + 1, expires_at = clock_timestamp() + $4::interval
   FROM free WHERE l.stage = $1 AND l.topic = $2 AND l.part = free.part
@@ -86,11 +87,6 @@ async def expire_all(db: Database) -> None:
     """End every lease now: for a process that knows that no other one lives, so that it need not wait for the dead."""
     async with db.raw() as pg:
         await pg.execute(EXPIRE_ALL)
-
-
-def process_owner() -> str:
-    """A name for this process that no other has or had: host, process id, random."""
-    return f"{socket.gethostname()[:40]}:{os.getpid()}:{secrets.token_hex(4)}"
 
 
 class Held(msgspec.Struct, frozen=True):
@@ -137,6 +133,7 @@ class Leases:
         self._seen: dict[int, int] = {}
         self._beaten_at: float | None = None
         self._away: str | None = None
+        self._next_s: float | None = None  # until the next lease of somebody else runs out, unless it is extended
         # Set when what we hold, or should give away, has changed: the consumer clears it and calls `refresh`.
         self.changed = asyncio.Event()
         # Set when the heartbeat has ended by a bug: the consumer ends with it.
@@ -230,8 +227,10 @@ class Leases:
                 self.failed = error
                 self.changed.set()
                 raise
+            # A lease of somebody who no longer beats is looked at the moment it runs out.
+            due = self._heartbeat_s if self._next_s is None else min(self._heartbeat_s, self._next_s + AFTER_EXPIRY_S)
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._wake.wait(), self._heartbeat_s)
+                await asyncio.wait_for(self._wake.wait(), max(AFTER_EXPIRY_S, due))
             self._wake.clear()
 
     async def _beat(self) -> None:
@@ -250,11 +249,15 @@ class Leases:
             row["part"]: Held(row["part"], row["epoch"], row["next_offset"], self._was(row["part"], row["epoch"]))
             for row in rows
         }
-        live = [row["owner"] for row in await pg.fetch(LIVE, self._stage, self._topic)]
-        owners = {row["part"]: row["owner"] for row in await pg.fetch(VIEW, self._stage, self._topic, self._parts)}
-        todo = plan(owners, live, self.owner)
+        live = {row["owner"] for row in await pg.fetch(LIVE, self._stage, self._topic)}
+        view = await pg.fetch(VIEW, self._stage, self._topic, self._parts)
+        # Processes of this machine that have ended without a word: no need to wait for their leases to run out.
+        gone = {owner for owner in live | {row["owner"] for row in view} if owner and is_gone(owner)}
+        owners = {row["part"]: None if row["owner"] in gone else row["owner"] for row in view}
+        self._next_s = min((row["left_s"] for row in view if row["owner"] not in (None, self.owner)), default=None)
+        todo = plan(owners, live - gone, self.owner)
         if todo.take:
-            for row in await pg.fetch(TAKE, *name, self._lease, list(todo.take)):
+            for row in await pg.fetch(TAKE, *name, self._lease, list(todo.take), list(gone)):
                 held[row["part"]] = Held(row["part"], row["epoch"], row["next_offset"], row["was"])
                 owners[row["part"]] = self.owner
                 log.info("lease taken", stage=self._stage, topic=self._topic, part=row["part"], epoch=row["epoch"])

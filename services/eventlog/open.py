@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 from schemas.topics import FLOW, Topic
 from services.eventlog.kafka import KafkaLog
-from services.eventlog.lease import process_owner
 from services.eventlog.outbox import RowOutbox
+from services.eventlog.owner import process_owner
 from services.eventlog.ports import Encode, Log, LogWriter, Outbox
 from services.eventlog.postgres import PostgresLog
 from services.runtime.db import Database, Listener

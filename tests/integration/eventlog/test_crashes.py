@@ -29,10 +29,9 @@ async def kit(which_log: str | None, database_url: str) -> AsyncIterator[Kit]:
     await made.close()
 
 
-async def worker(kit: Kit, crash_at: str = "-") -> asyncio.subprocess.Process:
-    return await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "tests.support.log_worker", kit.db.dsn, kit.settings.kafka or "-", crash_at, cwd=ROOT
-    )
+async def worker(kit: Kit, crash_at: str = "-", *, patient: bool = False) -> asyncio.subprocess.Process:
+    arguments = [kit.db.dsn, kit.settings.kafka or "-", crash_at, *(["patient"] if patient else [])]
+    return await asyncio.create_subprocess_exec(sys.executable, "-m", "tests.support.log_worker", *arguments, cwd=ROOT)
 
 
 async def finish(kit: Kit, *, exactly: bool) -> None:
@@ -99,6 +98,24 @@ async def test_the_heir_is_killed_too(kit: Kit) -> None:
         last.send_signal(signal.SIGTERM)
         assert await asyncio.wait_for(last.wait(), 20) == 0
     await finish(kit, exactly=False)
+
+
+async def test_a_worker_that_was_killed_is_followed_at_once(kit: Kit) -> None:
+    """With the product's own lease of ten seconds: the process table tells that the owner is gone."""
+    first = await worker(kit, "-", patient=True)
+    await until(lambda: owners(kit, 1), 30)
+    first.kill()
+    await first.wait()
+    await kit.fill(COUNT)
+    second = await worker(kit, "-", patient=True)
+    started = asyncio.get_running_loop().time()
+    try:
+        await until(lambda: done(kit), 40)
+        assert asyncio.get_running_loop().time() - started < 8, "less than a lease"
+    finally:
+        second.send_signal(signal.SIGTERM)
+        assert await asyncio.wait_for(second.wait(), 20) == 0
+    await finish(kit, exactly=True)
 
 
 async def test_two_workers_one_stands_still_beyond_its_lease(kit: Kit) -> None:

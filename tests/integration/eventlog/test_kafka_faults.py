@@ -129,6 +129,7 @@ async def test_a_broker_that_stands_still_hangs_nobody(kafka_cluster: MakeCluste
     await kit.fill(10)
     await until(lambda: kit.has(10))
     cluster.nodes[1].send_signal(signal.SIGSTOP)
+    await asyncio.sleep(0.5)  # its threads stop one after the other
     try:
         started = time.monotonic()
         with pytest.raises(Unavailable):

@@ -44,6 +44,7 @@ log = structlog.get_logger(__name__)
 ROWS_A_TURN: Final = 256  # rows between two turns of the loop: PostgreSQL's answer must not wait for us
 HOUSEKEEPING_S: Final = 3600.0
 COLLECT_AFTER_S: Final = 1.0  # idle for so long: time to collect garbage
+COLLECT_BUSY_S: Final = 60.0  # never idle: what is young is collected so often
 JUST_NOW_MS: Final = 120_000  # a visitor's acts that a new lead is told with
 LARGEST: Final = 4  # a record may be so many times `event_max_bytes`
 
@@ -117,6 +118,7 @@ class ScoringHandler:
         self._kept_at = float("-inf")
         self._busy_at = 0.0
         self._collected = True
+        self._collected_at = clock.monotonic()
         self._bounds = keep.bounds(millis(clock.now()), settings.dedupe_days)
         self.outbox: Outbox | None = None
 
@@ -189,8 +191,11 @@ class ScoringHandler:
             await self.keep_partitions()
             await keep.keep_house(self._db, millis(self._clock.now()), self._settings.dedupe_days)
         if not self._collected and now - self._busy_at >= COLLECT_AFTER_S:
-            self._collected = True
+            self._collected, self._collected_at = True, now
             gc.collect()
+        elif now - self._collected_at >= COLLECT_BUSY_S:
+            self._collected_at = now
+            gc.collect(1)
 
     def reset(self) -> None:
         """Drop everything cached or read ahead."""

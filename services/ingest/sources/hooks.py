@@ -10,6 +10,7 @@ from typing import Any, Final
 
 import msgspec
 
+from schemas.messages import NO_PROPERTIES
 from services.ingest.core.identity import PLACEHOLDERS
 from services.ingest.core.limits import ID_MAX, TEXT_MAX, BadItem, clean_text, too_deep
 from services.ingest.core.mapping import Seen
@@ -250,8 +251,8 @@ def parsed(items: Sequence[bytes], read: Reader, limits: Limits) -> Parsed:
                 if isinstance(found, Told):
                     made.ignored.append(Ignored(index=index, type=found.type[:TYPE_MAX]))
                     continue
-                if not found.properties_raw and len(raw) <= limits.event_bytes:
-                    found.properties_raw = msgspec.Raw(raw)
+                kept = found.properties_raw or msgspec.Raw(raw)
+                found.properties_raw = kept if len(kept) <= limits.event_bytes else NO_PROPERTIES
                 made.seen.append((index, found))
         except BadItem as bad:
             made.rejected.append(Rejected(index=index, code=bad.code, message=bad.message, raw=raw))

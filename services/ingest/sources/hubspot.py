@@ -14,7 +14,7 @@ from typing import Any, Final
 from schemas.messages import Identifier
 from services.ingest.core.mapping import Seen
 from services.ingest.sources.base import Arrival
-from services.ingest.sources.hooks import Item, Told, Types, crm, hook, joined, moment
+from services.ingest.sources.hooks import Item, Told, Types, crm, hook, joined, list_in, meaning, moment
 from services.ingest.sources.signatures import MISMATCH, any_fits, shared_secret, within
 
 TOLERANCE_S: Final = 300
@@ -53,6 +53,21 @@ _PROPERTIES: Final[Types] = {
     "hs_email_click": None,
     "hs_email_delivered": None,
 }
+# Types of the mail events that HubSpot's API lists (`/email/public/v1/events`), for whoever polls it and posts the page.
+_MAIL: Final[Types] = {
+    "SENT": None,
+    "PROCESSED": None,
+    "DEFERRED": None,
+    "DROPPED": None,
+    "PRINT": None,
+    "FORWARD": "email_forwarded",
+    "DELIVERED": "email.delivered",
+    "OPEN": "email.opened",
+    "CLICK": "email.clicked",
+    "BOUNCE": "email.bounced",
+    "SPAMREPORT": "email.complained",
+    "STATUSCHANGE": None,
+}
 _STAGES: Final = {"closedwon": "deal.won", "closedlost": "deal.lost"}
 HIDDEN: Final = "REDACTED"
 
@@ -83,6 +98,8 @@ def read(item: Item) -> Iterable[Seen | Told]:
     """One event of an app, or the contact of a workflow."""
     if item.get("subscriptionType") is not None:
         return _app(item)
+    if item.get("recipient") is not None and item.get("type") is not None:
+        return _mail(item)
     if item.get("vid") is not None or item.get("properties", "email") is not None:
         return _contact(item)
     return _own_body(item)
@@ -164,6 +181,32 @@ def _changed(
     )
 
 
+def _mail(item: Item) -> Iterable[Seen | Told]:
+    """One mail event of a polled page. `filteredEvent`: HubSpot takes it for a machine's."""
+    kind = item.needed("type")
+    signal, told = meaning(kind, _MAIL)
+    if kind == "STATUSCHANGE" and item.text("portalSubscriptionStatus") == "UNSUBSCRIBED":
+        signal, told = "email.unsubscribed", None
+    if told is not None:
+        yield told
+        if kind in _MAIL:
+            return
+    yield Seen(
+        raw=item.raw,
+        signal=signal,
+        name=kind if signal is None else None,
+        id=joined(item.text("id"), item.get("created")),
+        time=item.get("created"),
+        emails=(item.get("recipient"),),
+        properties={"link": item.get("url")} if signal == "email.clicked" else None,
+        ip=item.get("ipAddress"),
+        user_agent=item.get("userAgent"),
+        message_id=item.text("sentBy", "id") or item.text("emailCampaignId"),
+        campaign=item.first("emailCampaignGroupId", "emailCampaignId"),
+        actor="machine" if item.flag("filteredEvent") else None,
+    )
+
+
 def _contact(item: Item) -> Iterable[Seen | Told]:
     """A whole contact record: contact v1 (`{"value": …}`), or the newer plain one."""
     portal, number = item.get("portal-id"), item.first("canonical-vid", "vid", "id", "hs_object_id")
@@ -206,4 +249,4 @@ def _own_body(item: Item) -> Iterable[Seen | Told]:
     )
 
 
-PLATFORM: Final = hook("hubspot", read, verify=verify)
+PLATFORM: Final = hook("hubspot", read, split=list_in("events"), verify=verify)

@@ -52,7 +52,7 @@ def read(item: Item) -> Iterable[Seen | Told]:
         crm=crm("ortto", contact.first("contact_id", "id")),
         traits=traits,
         properties={"link": details.first("str::url", "str::link", "url")} if signal == "email.clicked" else details.of,
-        campaign=details.first("str::campaign", "str::s-ctx"),
+        campaign=details.text("str::campaign"),
         message_id=details.first("str::message", "str::cid"),
     )
 

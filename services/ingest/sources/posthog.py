@@ -140,6 +140,8 @@ def read(sent_at: object, item: Item) -> Iterable[Seen | Told]:
         account=account,
         account_id=group,
         properties=known,
+        # Only these: beside them stands the write key.
+        properties_raw=msgspec.Raw(msgspec.json.encode({key: one for key, one in known.items() if key != "token"})),
         ip=known.get("$ip"),
         user_agent=known.get("$raw_user_agent") or known.get("$useragent"),
         campaign=known.get("utm_campaign"),

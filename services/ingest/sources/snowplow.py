@@ -123,6 +123,8 @@ def read(item: Item) -> Iterable[Seen | Told]:
         anonymous=ident(item.get("duid")) or ident(item.get("tnuid")) or ident(item.get("nuid")),
         traits=person or None,
         properties={**data, "link": link} if signal != "page.viewed" else None,
+        # Without the application id, which is the write key.
+        properties_raw=msgspec.Raw(msgspec.json.encode({key: one for key, one in item.of.items() if key != "aid"})),
         page={"url": item.get("url"), "title": item.get("page")},
         ip=item.get("ip"),
         user_agent=item.get("ua"),

@@ -222,6 +222,11 @@ EXAMPLES: list[Example] = [
     Example("hubspot", {"vid": 99, "portal-id": 7, "properties": {
         "email": {"value": ANNE, "versions": [{"value": ANNE, "timestamp": T * 1000}]}, "jobtitle": {"value": "VP Operations"}}},
             ["person.identified"], has={"traits": {"email": ANNE, "title": "VP Operations"}}),
+    Example("hubspot", {"hasMore": False, "events": [
+        {"type": "OPEN", "id": "o1", "created": T * 1000, "recipient": ANNE, "filteredEvent": True},
+        {"type": "CLICK", "id": "c1", "created": T * 1000, "recipient": ANNE, "url": "https://a.example/"},
+        {"type": "SENT", "id": "s1", "created": T * 1000, "recipient": ANNE}]},
+            ["email.opened", "email.clicked"], ["SENT"], has={"actor": "machine"}),
     Example("activecampaign", _form({"type": "click", "date_time": _STAMP, "contact[id]": "3", "contact[email]": ANNE,
                                      "contact[first_name]": "Anne", "contact[ip]": "203.0.113.4", "contact[fields][title]": "CEO",
                                      "campaign[id]": "9", "campaign[name]": "Autumn", "link[id]": "2",
@@ -366,7 +371,7 @@ EXAMPLES: list[Example] = [
         {"event": "$pageview", "uuid": "p1", "distinct_id": ANNE, "timestamp": _TIME,
          "properties": {"$current_url": "https://shop.example/pricing", "$device_id": "0190d9a0-1111-7222-8333-444455556666"}},
         {"event": "$autocapture", "uuid": "p2", "distinct_id": "x"},
-        {"event": "Demo Requested", "uuid": "p3", "distinct_id": "u7", "properties": {}}]},
+        {"event": "Demo Requested", "uuid": "p3", "distinct_id": "u7", "properties": {"plan": "a"}}]},
             ["page.viewed", "demo.requested"], ["$autocapture"], has={"path": "/pricing"}),
     Example("snowplow", {"schema": "iglu:com.snowplowanalytics.snowplow/payload_data/jsonschema/1-0-4", "data": [
         {"e": "pv", "eid": "s1", "uid": ANNE, "duid": "d1", "aid": "k", "dtm": str(T * 1000), "stm": str(T * 1000),

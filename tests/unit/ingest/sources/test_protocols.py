@@ -166,3 +166,20 @@ def test_a_mapped_dead_letter_keeps_its_map() -> None:
     mended = bad.raw.replace(b'"kind":""', b'"kind":"Signed Up"')
     ((_, seen),) = json_map.PLATFORM.parse_item(mended, Limits()).seen
     assert (seen.name, seen.emails) == ("Signed Up", (ANNE,))
+
+
+def test_what_is_too_large_to_carry_along_is_read_all_the_same() -> None:
+    found = read("posthog", event(properties={"text": "x" * 40_000})).one
+    assert (found.signal, bytes(found.properties)) == ("demo.requested", b"")
+    long = {"vid": 1, "portal-id": 7, "properties": {"email": {"value": ANNE}, "about": {"value": "y" * 40_000}}}
+    assert bytes(read("hubspot", long).one.properties) == b""
+
+
+def test_no_write_key_travels_on() -> None:
+    for platform, body in (
+        ("posthog", {**event(properties={"token": "k-secret", "a": 1}), "api_key": "k-secret"}),
+        ("snowplow", {"data": [{"e": "pv", "aid": "k-secret", "duid": "d1"}]}),
+    ):
+        kept = bytes(read(platform, body).one.properties)
+        assert kept not in (b"", b"{}")
+        assert b"k-secret" not in kept

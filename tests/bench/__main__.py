@@ -3,13 +3,14 @@
 import argparse
 import asyncio
 
-from tests.bench import decisions, ingest, latency, restart, scoring
+from tests.bench import decisions, ingest, latency, restart, scoring, sources
 
 PARTS = {
     "scoring": lambda full: scoring.main(full=full),
     "restart": lambda _: restart.main(),
     "latency": lambda _: latency.main(),
     "ingest": lambda _: ingest.main(),
+    "sources": lambda _: sources.main(),
     "decisions": lambda _: decisions.main(),
 }
 

@@ -48,7 +48,7 @@ SELECT u.part, r.off, r.key, r.value, (extract(epoch FROM r.at) * 1000)::bigint 
      ORDER BY x.off LIMIT $4) r ON true"""
 # Plans know the topic and the day, and so open one or two tables instead of all; never a scan of a whole day.
 READER_SESSION: Final = {
-    "plan_cache_mode": "force_custom_plan",
+    "plan_cache_mode": "force_generic_plan",
     "jit": "off",
     "enable_seqscan": "off",
     "enable_hashjoin": "off",

@@ -51,6 +51,10 @@ def is_away(error: BaseException) -> bool:
     return isinstance(error, AWAY)
 
 
+async def _as_it_is(_connection: object) -> None:
+    """Nobody leaves settings, cursors or listeners on a pooled connection: no round trip to undo what was not done."""
+
+
 class Database:
     """The one PostgreSQL. Opens lazily, closes once.
 
@@ -122,6 +126,7 @@ class Database:
                         max_size=self._pool_size,
                         timeout=CONNECT_TIMEOUT_S,
                         server_settings=self._server_settings,
+                        reset=_as_it_is,
                     )
                 except REFUSED as error:
                     raise self._refused(error) from error

@@ -3,7 +3,9 @@
 import sys
 from pathlib import Path
 from typing import Annotated, NoReturn, get_args
+from urllib.parse import parse_qsl
 
+import msgspec
 import typer
 
 from services.cli import app, going, settings
@@ -12,7 +14,9 @@ from services.directory.core.fields import FieldError
 from services.directory.core.team_yaml import TeamError
 from services.directory.imports import ImportResult, import_accounts, import_team
 from services.directory.rows import DirectoryStore
-from services.ingest.commands import create_source, open_store
+from services.ingest.commands import create_source, open_store, preview, rotate_source
+from services.ingest.sources.registry import platform_named
+from services.ingest.store import Source
 from services.policy.core.compile import compile_policy
 from services.policy.core.diff import diff_policies
 from services.policy.core.problems import PolicyError
@@ -150,6 +154,72 @@ def source_disable(
         msg = f"there is no source {source_id}; see lead-router source list"
         raise BadMessage(msg, code="not_found")
     out.print(f"Source {source_id} is {'enabled' if on else 'disabled'}.")
+
+
+@sources.command("rotate")
+def source_rotate(
+    source_id: str, secret: Annotated[str | None, typer.Option(help="The platform's new signing secret")] = None
+) -> None:
+    """Give a source a new key, and a new secret. The old ones hold until the next rotation."""
+    conf = settings()
+
+    async def work() -> dict[str, object] | None:
+        async with opened(conf) as db:
+            store = open_store(db, conf)
+            for row in await store.load():
+                if source_id in (row["id"], row["name"]):
+                    known = Source(
+                        id=row["id"],
+                        name=row["name"],
+                        platform=row["platform"],
+                        publishable=row["publishable"],
+                        disabled=row["disabled"],
+                        secrets=(),
+                    )
+                    made = await rotate_source(store, known, secret)
+                    return msgspec.to_builtins(made) if made is not None else None
+        return None
+
+    made = going(work())
+    if made is None:
+        msg = f"there is no source {source_id}; see lead-router source list"
+        raise BadMessage(msg, code="not_found")
+    show_json(made)
+
+
+@sources.command("test")
+def source_test(
+    name: Annotated[str, typer.Argument(help="A source's name or id, or a platform")],
+    file: Annotated[Path, typer.Argument(help="A payload; standard input when not given")] = Path("-"),
+    query: Annotated[
+        str, typer.Option(help="What stands behind the hook's address, e.g. event=/type&email=/mail")
+    ] = "",
+    header: Annotated[list[str] | None, typer.Option(help="A header, e.g. 'Content-Type: …'; several times")] = None,
+) -> None:
+    """Show what a payload would become. Nothing is kept and no signature is checked."""
+    conf = settings()
+
+    async def platform() -> str:
+        async with opened(conf) as db:
+            rows = await open_store(db, conf).load()
+        return next((str(row["platform"]) for row in rows if name in (row["id"], row["name"])), name)
+
+    # A platform's own name needs no database.
+    found = platform_named(name) or platform_named(going(platform()))
+    if found is None:
+        msg = f"there is no source and no platform {name}; see lead-router source list"
+        raise BadMessage(msg, code="not_found")
+    pairs = [line.partition(":") for line in header or []]
+    shown = preview(
+        found,
+        read_file(file),
+        now=SystemClock().now(),
+        headers={key.strip().lower(): value.strip() for key, _, value in pairs},
+        query=dict(parse_qsl(query)),
+    )
+    show_json(shown)
+    if not shown["events"] and not shown["ignored"]:
+        raise typer.Exit(1)
 
 
 @policy.command("check")

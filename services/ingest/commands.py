@@ -1,9 +1,18 @@
-"""Orders about sources: make one, give it another key. For the API, the command line and the first start."""
+"""Orders about sources: make one, give it another key, try one out. For the API, the command line, the first start."""
 
 import base64
 import secrets
-from typing import Final
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any, Final
 
+import msgspec
+
+from schemas.messages import NO_PROPERTIES
+from services.ingest.core.limits import BadItem
+from services.ingest.core.mapping import Facts, to_event
+from services.ingest.core.spelling import Speller
+from services.ingest.sources.base import Arrival, BadBody, Limits, Platform, clean_body
 from services.ingest.sources.registry import PLATFORMS, platform_named
 from services.ingest.store import KEY_MAX_CHARS, NewSource, Source, SourceStore
 from services.runtime.clock import Clock, SystemClock
@@ -86,6 +95,52 @@ async def rotate_source(store: SourceStore, source: Source, secret: str | None =
         publishable=source.publishable,
     )
     return made if await store.rotate(source.id, made.write_key, secret) else None
+
+
+def preview(
+    platform: Platform,
+    body: bytes,
+    *,
+    now: datetime,
+    headers: Mapping[str, str] | None = None,
+    query: Mapping[str, str] | None = None,
+    spellings: Mapping[str, str] | None = None,
+) -> dict[str, Any]:
+    """What a payload would become, without keeping anything: events, bad items with reasons, ignored types.
+
+    Args:
+        headers: Names in lower case; only those that the platform's parser reads matter.
+        query: What stands behind the hook's address: the field map of the generic source.
+        spellings: The company's own names of events.
+    """
+    arrival = Arrival(
+        kind="hook",
+        method="POST",
+        url="",
+        headers=headers or {},
+        query=query or {},
+        raw=body,
+        body=clean_body(body),
+        received_at=now,
+    )
+    try:
+        parsed = platform.parse(arrival, Limits())
+    except BadBody as error:
+        return {"events": [], "rejected": [{"code": error.code, "message": error.message}], "ignored": []}
+    rejected = [{"index": bad.index, "code": bad.code, "message": bad.message} for bad in parsed.rejected]
+    facts = Facts(source="/sources/preview", trust="secret", received_at=now)
+    events: list[Any] = []
+    for index, seen in parsed.seen:
+        try:
+            event = to_event(seen, facts, Speller(spellings))
+        except BadItem as bad:
+            rejected.append({"index": index, "code": bad.code, "message": bad.message})
+            continue
+        event.data.properties = NO_PROPERTIES  # the payload lies before whoever asks
+        shown: dict[str, Any] = msgspec.to_builtins(event.data)
+        events.append({"index": index, "id": event.id, "time": event.time, **shown})
+    ignored = [{"index": item.index, "type": item.type} for item in parsed.ignored]
+    return {"events": events, "rejected": rejected, "ignored": ignored}
 
 
 def _check_secret(secret: str | None) -> None:

@@ -149,7 +149,7 @@ async def database(
 
 
 @contextlib.asynccontextmanager
-async def rooms(settings: Settings, db: Database) -> AsyncIterator[Rooms]:
+async def rooms(settings: Settings, db: Database, mode: Mode) -> AsyncIterator[Rooms]:
     """Everything below the stages, open and started."""
     clock = SystemClock()
     async with AsyncExitStack() as stack:
@@ -159,7 +159,15 @@ async def rooms(settings: Settings, db: Database) -> AsyncIterator[Rooms]:
         access = Access(db, clock, listener)
         opened = open_log(settings, db, listener)
         stack.push_async_callback(opened.close)
-        await retrying(opened.ensure_topics, seconds=PATIENCE_S if settings.environment == "production" else 20.0)
+        try:
+            await retrying(opened.ensure_topics, seconds=_patience(settings, mode))
+        except Unavailable as error:
+            if mode != "ingest":
+                raise
+            # Events can be taken without the log: they wait in the spool. Some senders never send again.
+            log.warning("taking events without the log", reason=error.message)
+            later = asyncio.create_task(_topics_later(opened), name="topics later")
+            stack.push_async_callback(_ended, later)
         await policies.start()
         stack.push_async_callback(policies.stop)
         await directory.start()
@@ -177,6 +185,26 @@ async def rooms(settings: Settings, db: Database) -> AsyncIterator[Rooms]:
             clock=clock,
             loops=Loops(clock, settings.watchdog_s),
         )
+
+
+def _patience(settings: Settings, mode: Mode) -> float:
+    if mode == "ingest":
+        return 5.0
+    return PATIENCE_S if settings.environment == "production" else 20.0
+
+
+async def _topics_later(opened: Log) -> None:
+    while True:
+        with contextlib.suppress(Unavailable):
+            await opened.ensure_topics()
+            log.info("the log is back: topics are there")
+            return
+        await asyncio.sleep(1)
+
+
+async def _ended(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
 
 
 def stages(have: Rooms, which: Sequence[StageName], on_fatal: Callable[[Exception], None]) -> list[Service]:
@@ -246,7 +274,7 @@ async def run(settings: Settings, mode: Mode) -> int:
         if mode == "up" and settings.database_url is None:
             # The data folder's lock says that we are alone: leases left by a killed run need not be waited for.
             await expire_all(db)
-        have = await stack.enter_async_context(rooms(settings, db))
+        have = await stack.enter_async_context(rooms(settings, db, mode))
         await _work(have, mode, ending, stack)
     log.info("stopped", mode=mode)
     return ending.code

@@ -42,21 +42,28 @@ class Product:
 
     async def start(self, ready_s: float = 90) -> None:
         """Start and wait until it takes events."""
+        await self._start("/readyz", ready_s)
+
+    async def start_without_ready(self, alive_s: float = 60) -> None:
+        """Start and wait until it is alive: something that it needs is away."""
+        await self._start("/livez", alive_s)
+
+    async def _start(self, path: str, seconds: float) -> None:
         with self.log.open("ab") as out:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "services.cli", self.mode], cwd=ROOT, env=self.env, stdout=out, stderr=out
             )
-        end = time.monotonic() + ready_s
+        end = time.monotonic() + seconds
         async with httpx.AsyncClient(timeout=10) as http:
             while time.monotonic() < end:
                 assert self.process.poll() is None, f"ended with {self.process.returncode}: {self.tail()}"
                 try:
-                    if (await http.get(f"http://127.0.0.1:{self.port}/readyz")).status_code == 200:
+                    if (await http.get(f"http://127.0.0.1:{self.port}{path}")).status_code == 200:
                         return
                 except httpx.HTTPError:
                     pass
                 await asyncio.sleep(0.1)
-        raise AssertionError(f"not ready after {ready_s} s: {self.tail()}")
+        raise AssertionError(f"{path} does not answer 200 after {seconds} s: {self.tail()}")
 
     def tail(self, lines: int = 15) -> str:
         """The end of its output."""

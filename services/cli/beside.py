@@ -10,7 +10,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from services.cli.run import database
+from services.cli.compose import database
 from services.migrations.run import migrate
 from services.runtime.db import Database
 from services.runtime.errors import BadMessage, Misconfigured

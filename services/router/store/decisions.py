@@ -14,9 +14,12 @@ COLUMNS: Final = (
     "id", "lead_id", "n", "at", "segment", "stage", "route", "assignee", "causes", "occurred_at", "received_at", "scored_at",
     "routed_at", "record",
 )  # fmt: skip
+# Answers with the rare ones that were there before.
 CAUSES: Final = """
-INSERT INTO router.cause (event_id, reversed, lead_id)
-SELECT * FROM unnest($1::uuid[], $2::boolean[], $3::uuid[]) ON CONFLICT DO NOTHING RETURNING event_id, reversed
+WITH given AS MATERIALIZED (SELECT * FROM unnest($1::uuid[], $2::boolean[], $3::uuid[]) AS u(event_id, reversed, lead_id)),
+     new AS (INSERT INTO router.cause (event_id, reversed, lead_id) SELECT * FROM given
+             ON CONFLICT DO NOTHING RETURNING event_id, reversed)
+SELECT event_id, reversed FROM given EXCEPT ALL SELECT event_id, reversed FROM new
 """
 # The person may have been several leads before: what was merged away is forgotten as well.
 FORGET: Final = (
@@ -69,7 +72,7 @@ async def new_causes(pg: Connection, causes: Collection[tuple[Cause, str]]) -> s
         return set()
     pairs = sorted({(c.event_id, c.reversed): lead for c, lead in causes}.items())
     rows = await pg.fetch(CAUSES, [k[0] for k, _ in pairs], [k[1] for k, _ in pairs], [lead for _, lead in pairs])
-    return {(row["event_id"].hex, row["reversed"]) for row in rows}
+    return {key for key, _ in pairs} - {(row["event_id"].hex, row["reversed"]) for row in rows}
 
 
 async def forget_leads(pg: Connection, lead_ids: Collection[str]) -> None:

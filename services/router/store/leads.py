@@ -2,8 +2,10 @@
 
 from collections.abc import Collection, Sequence
 from datetime import datetime
+from operator import attrgetter
 from typing import Any, Final
 
+import asyncpg
 import msgspec
 
 from schemas.messages import LeadScored, Route, Stage, What
@@ -44,16 +46,19 @@ COLUMNS: Final[tuple[tuple[str, str], ...]] = (
     ("memory", "json"),
     ("snapshot", "json"),
 )
-_NAMES: Final = ", ".join(name for name, _ in COLUMNS)
+NAMES: Final = tuple(name for name, _ in COLUMNS)
+_NAMES: Final = ", ".join(NAMES)
+_plain: Final = attrgetter(*NAMES[:-2])  # memory and snapshot are encoded
 # unnest knows no json arrays without a cast of each element: they travel as text.
 _ARRAYS: Final = ", ".join(f"${i}::{'text' if kind == 'json' else kind}[]" for i, (_, kind) in enumerate(COLUMNS, 1))
-_PICKED: Final = ", ".join(f"u.{name}::json" if kind == "json" else f"u.{name}" for name, kind in COLUMNS)
-_SET: Final = ", ".join(f"{name} = EXCLUDED.{name}" for name, _ in COLUMNS if name not in ("id", "created_at"))
-LOCK: Final = f"SELECT {_NAMES} FROM router.lead WHERE id = ANY($1::uuid[]) ORDER BY id FOR NO KEY UPDATE"
-SAVE: Final = (
-    f"INSERT INTO router.lead ({_NAMES}) SELECT {_PICKED} FROM unnest({_ARRAYS}) AS u({_NAMES})"
-    f" ON CONFLICT (id) DO UPDATE SET {_SET} WHERE lead.rev = EXCLUDED.rev - 1"
+_SET: Final = ", ".join(
+    f"{name} = u.{name}{'::json' if kind == 'json' else ''}" for name, kind in COLUMNS[1:] if name != "created_at"
 )
+LOCK: Final = f"SELECT {_NAMES} FROM router.lead WHERE id = ANY($1::uuid[]) ORDER BY id FOR NO KEY UPDATE"
+UPDATE: Final = (
+    f"UPDATE router.lead l SET {_SET} FROM unnest({_ARRAYS}) AS u({_NAMES}) WHERE l.id = u.id AND l.rev = u.rev - 1"
+)
+MADE_MEANWHILE: Final = "a lead was made by somebody else at the same moment"
 MERGES_MAX: Final = 20  # a chain of merges is followed so far
 _UUIDS: Final = frozenset(("id", "decision_id", "merged_into"))
 
@@ -176,20 +181,27 @@ async def save_leads(pg: Connection, leads: Sequence[Lead]) -> None:
     Raises:
         Conflict: A lead that was not there when we looked has been made by somebody else meanwhile.
     """
-    if not leads:
-        return
-    for lead in leads:
-        lead.rev += 1
-    columns = [[_value(lead, name) for lead in sorted(leads, key=lambda one: one.id)] for name, _ in COLUMNS]
-    written = await pg.execute(SAVE, *columns)
-    if int(written.rsplit(" ", 1)[1]) != len(leads):
-        msg = "a lead was made by somebody else at the same moment"
-        raise Conflict(msg)
+    ordered = sorted(leads, key=lambda one: one.id)
+    new = [lead for lead in ordered if lead.rev == 0]
+    known = [lead for lead in ordered if lead.rev > 0]
+    written = 0
+    if new:
+        try:
+            await pg.copy_records_to_table("lead", schema_name="router", columns=NAMES, records=map(_row, new))
+        except asyncpg.UniqueViolationError as error:
+            raise Conflict(MADE_MEANWHILE) from error
+    if known:
+        columns = [list(column) for column in zip(*map(_row, known), strict=True)]
+        written = int((await pg.execute(UPDATE, *columns)).rsplit(" ", 1)[1])
+    if written != len(known):
+        raise Conflict(MADE_MEANWHILE)
 
 
-def _value(lead: Lead, name: str) -> Any:
-    if name == "snapshot":
-        return _encode(lead.snapshot).decode() if isinstance(lead.snapshot, LeadScored) else lead.snapshot
-    if name == "memory":
-        return _encode(lead.memory).decode()
-    return getattr(lead, name)
+def _row(lead: Lead) -> tuple[Any, ...]:
+    """The lead as a row, one write further."""
+    lead.rev += 1
+    return (*_plain(lead), _encode(lead.memory).decode(), _snapshot_text(lead))
+
+
+def _snapshot_text(lead: Lead) -> str | None:
+    return _encode(lead.snapshot).decode() if isinstance(lead.snapshot, LeadScored) else lead.snapshot

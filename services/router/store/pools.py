@@ -9,7 +9,7 @@ import msgspec
 from services.eventlog.ports import Connection
 
 MAKE_ACCOUNTS: Final = (
-    "INSERT INTO router.account_rep (domain) SELECT unnest($1::text[]) ON CONFLICT (domain) DO NOTHING"
+    "INSERT INTO router.account_rep (domain) SELECT unnest($1::text[]) ON CONFLICT (domain) DO NOTHING RETURNING domain"
 )
 LOCK_ACCOUNTS: Final = (
     "SELECT domain, rep_id FROM router.account_rep WHERE domain = ANY($1::text[]) ORDER BY domain FOR NO KEY UPDATE"
@@ -46,8 +46,12 @@ async def lock_accounts(pg: Connection, domains: Collection[str]) -> dict[str, s
     wanted = sorted(domains)
     if not wanted:
         return {}
-    await pg.execute(MAKE_ACCOUNTS, wanted)
-    return {row["domain"]: row["rep_id"] for row in await pg.fetch(LOCK_ACCOUNTS, wanted)}
+    # What we have made ourselves is ours until we commit: only the others need a lock.
+    found: dict[str, str | None] = dict.fromkeys(row["domain"] for row in await pg.fetch(MAKE_ACCOUNTS, wanted))
+    known = [domain for domain in wanted if domain not in found]
+    if known:
+        found.update((row["domain"], row["rep_id"]) for row in await pg.fetch(LOCK_ACCOUNTS, known))
+    return found
 
 
 async def save_accounts(pg: Connection, reps: Mapping[str, str], now: datetime) -> None:

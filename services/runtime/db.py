@@ -5,6 +5,7 @@ Both use the same URL. Library errors about a database that is away leave this f
 
 import asyncio
 import contextlib
+import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 from urllib.parse import quote
@@ -119,6 +120,8 @@ class Database:
             return self._pool
         async with self._opening:
             if self._pool is None:
+                # While the server is away the pool's own upkeep says so with a traceback at every try; we say it once.
+                logging.getLogger("asyncpg.pool").setLevel(logging.ERROR)
                 try:
                     self._pool = await asyncpg.create_pool(
                         self.dsn,

@@ -302,7 +302,7 @@ async def _credits(pg: Any, assignments: Sequence[Any]) -> None:
         if not shares:
             continue
         untouched = row["accepted_at"] is None and row["state"] in ("recalled", "closed")
-        if row["state"] == "declined" or (untouched and row["reason"] != "sla_reassign"):
+        if row["state"] == "declined" or untouched:
             returned[row["pool"]] += 1
             continue
         owed[row["pool"]].update(shares)
@@ -358,13 +358,19 @@ async def _notify(pg: Any, found: Found) -> None:
 
 
 async def _states(pg: Any, notices: Sequence[Any]) -> None:
-    """Each handover says how its assignment stands."""
-    now = {row["id"].hex: row["state"] for row in await pg.fetch("SELECT id, state FROM router.assignment")}
+    """Each open notice of an offer says how it stands, and each open offer can be seen by its rep."""
+    rows = await pg.fetch("SELECT id, rep_id, state FROM router.assignment")
+    now = {row["id"].hex: row["state"] for row in rows}
+    seen = set()
     for row in notices:
-        if row["kind"] == "handover":
-            assignment = msgspec.json.decode(row["body"])["assignment"]
-            state = now[assignment["id"]]
-            assert assignment["state"] == state, f"a handover says {assignment['state']}, the router {state}"
+        body = msgspec.json.decode(row["body"])
+        if row["kind"] in ("handover", "due") and row["state"] in ("new", "joined"):
+            state = now[body["assignment"]["id"]]
+            said = body["assignment"]["state"]
+            assert said == state, f"a {row['kind']} of {body['lead']['id']} says {said}, the router {state}"
+            seen.add((row["rep_id"], body["assignment"]["id"]))
+    offered = {(row["rep_id"], row["id"].hex) for row in rows if row["state"] == "offered"}
+    assert offered <= seen, f"offers that no notice shows: {list(offered - seen)[:3]}"
 
 
 def _offer(body: str) -> tuple[str, int]:

@@ -15,6 +15,7 @@ from services.cli.first_start import first_start
 from services.directory.store import DirectoryCache
 from services.eventlog.open import open_log
 from services.eventlog.ports import Log
+from services.migrations.run import migrate
 from services.policy.cache import PolicyCache
 from services.policy.core.policy import Policy
 from services.policy.store import PolicyStore
@@ -138,13 +139,18 @@ class World:
 
 
 @contextlib.contextmanager
-def a_world(server: str, template: str, *, brokers: int, **settings: object) -> Iterator[World]:
-    """A world with a database of its own on `server`, and as many brokers of its own (0: the log in PostgreSQL)."""
+def a_world(server: str, template: str | None, *, brokers: int, **settings: object) -> Iterator[World]:
+    """A world with a database of its own on `server`, and as many brokers of its own (0: the log in PostgreSQL).
+
+    Args:
+        template: A migrated, empty database to copy; None: migrate here.
+    """
     name = f"test_chaos_{secrets.token_hex(6)}"
     folder = Path(tempfile.mkdtemp(prefix="lead-router-chaos-"))
     with contextlib.ExitStack() as stack:
         stack.callback(shutil.rmtree, folder, ignore_errors=True)
-        run_alone(execute(server, f'CREATE DATABASE "{name}" TEMPLATE "{template}" STRATEGY FILE_COPY'))
+        copied = f' TEMPLATE "{template}" STRATEGY FILE_COPY' if template else ""
+        run_alone(execute(server, f'CREATE DATABASE "{name}"{copied}'))
         stack.callback(lambda: run_alone(execute(server, f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')))
         cluster = None
         if brokers:
@@ -162,6 +168,7 @@ async def _settle(world: World) -> None:
     db = Database(world.url, pool_size=2)
     listener = Listener(db)
     try:
+        await migrate(db)
         await first_start(
             world.settings,
             db=db,
@@ -172,6 +179,17 @@ async def _settle(world: World) -> None:
         )
     finally:
         await db.close()
+
+
+def tracebacks(world: World) -> list[str]:
+    """What processes said that nobody should: the ends of logs with a traceback."""
+    said = []
+    for name in sorted({process.log for process in world.processes}):
+        text = name.read_text(errors="replace") if name.exists() else ""
+        if "Traceback" in text:
+            at = text.index("Traceback")
+            said.append(f"{name.name}: {text[max(0, at - 500) : at + 3000]}")
+    return said
 
 
 async def until(look: Callable[[], Awaitable[Any]], seconds: float, what: str) -> Any:

@@ -158,6 +158,12 @@ class Writer:
         data = self._about(lead, kind, held, state, to=[held.rep], reason=reason, by=by)
         return Effect(id=f"{held.id}.{state}", lead_id=lead.id, data=data)
 
+    def moved(self, loser: Lead, held: Held) -> Effect:
+        """An offer goes on under the lead that its own was merged into."""
+        reason = Reason(code="merged", text="It is the same person as another lead: the offer goes on there")
+        data = self._about(loser, "closed", held, "closed", to=[held.rep], reason=reason)
+        return Effect(id=f"{held.id}.moved.{loser.id}.closed", lead_id=loser.id, data=data)
+
     def claimed(self, lead: Lead, held: Held, by: str) -> Effect:
         """A rep has taken it."""
         name = self._rep(held.rep)[0]

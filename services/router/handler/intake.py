@@ -214,7 +214,14 @@ class Intake:
         winner.waiting_until = winner.waiting_reason = None
         self._desk.keep(winner, held)
         if held.state == "offered":
-            self._desk.start_clock(winner, held, held.offered_at)
+            self._desk.start_clock(winner, held, max(held.offered_at, self._desk.wall))
+            # The rep was told under the loser's name, and the two may be told of by different processes: what was said
+            # of the loser ends there, and what becomes of the offer is said of the winner.
+            self._desk.say(self._desk.writer.moved(loser, held))
+            reason = Reason(
+                code="merged", text="The same person as another lead: the offer goes on here", seen=loser.id
+            )
+            self._desk.say(self._desk.writer.due(winner, held, [held.rep], reason, f"moved.{loser.id}"))
 
     def _close(self, lead: Lead, held: Held, now: datetime) -> None:
         reason = Reason(code="merged", text="It is the same person as another lead that somebody has already")

@@ -81,7 +81,7 @@ CREATE TABLE router.decision (
     routed_at timestamptz NOT NULL,
     record json NOT NULL,
     UNIQUE (lead_id, n)
-)
+) WITH (toast_tuple_target = 8160)
 """
 
 TIMER = """

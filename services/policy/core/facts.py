@@ -111,8 +111,7 @@ def facts_of(scored: LeadScored, now: datetime, policy: Policy) -> dict[str, Any
         "icp.countries": policy.icp.countries,
         "icp.roles": policy.icp.roles,
     }
-    for fact, days in policy.windows.items():
-        match = WINDOWED.match(fact)
-        signal = match["signal"] if match and fact not in policy.signals else fact
-        facts[f"signals.{fact}"] = window_count(scored.windows.get(signal, ()), days, now)
+    for path, signal, days in policy.window_facts:
+        pairs = scored.windows.get(signal)
+        facts[path] = window_count(pairs, days, now) if pairs else 0.0
     return facts

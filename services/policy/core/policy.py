@@ -1,15 +1,15 @@
 """The policy as the stages use it: compiled, frozen, with its doors."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, lru_cache, partial
 from typing import Any, Final, Literal
 
 from schemas.messages import NoticeKind, Reason, Stage
 from schemas.signals import OTHER_SIGNAL, SIGNALS
 from services.policy.core.condition import Condition
 from services.policy.core.template import Template, pick_template
-from services.policy.core.words import spelling_key
+from services.policy.core.words import WINDOWED, spelling_key
 
 LadderStage = Literal["identified", "qualified", "ready_to_buy"]
 LADDER: Final[tuple[LadderStage, ...]] = ("identified", "qualified", "ready_to_buy")
@@ -300,6 +300,15 @@ class Policy:
         return found
 
     @cached_property
+    def window_facts(self) -> tuple[tuple[str, str, int], ...]:
+        """For each fact that is counted over days: its full name, the signal, and how many days."""
+        return tuple((f"signals.{fact}", self._windowed(fact), days) for fact, days in self.windows.items())
+
+    def _windowed(self, fact: str) -> str:
+        match = WINDOWED.match(fact)
+        return match["signal"] if match and fact not in self.signals else fact
+
+    @cached_property
     def engagement_limits(self) -> tuple[float, ...]:
         """Engagement scores at which some stage or segment condition turns, lowest first."""
         conditions = [*self.stages.values(), *(s.when for s in self.segments)]
@@ -319,7 +328,11 @@ class Policy:
         language: str | None = None,
     ) -> Template | None:
         """The most special ready message that applies; None when the policy has none."""
-        return pick_template(self.templates, segment, persona, stage, language)
+        return self._template_for(segment, persona, stage, language)
+
+    @cached_property
+    def _template_for(self) -> Callable[[str | None, str | None, str | None, str | None], Template | None]:
+        return lru_cache(maxsize=4096)(partial(pick_template, self.templates))
 
     def goal(self, segment: str | None) -> Goal | None:
         """The goal of a segment, or of the whole."""

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final
 
 from schemas.messages import Say
@@ -35,7 +36,18 @@ class Template:
 
 
 def _filled(text: str, values: Mapping[str, str | None]) -> str:
-    return PLACE.sub(lambda m: values.get(m[1]) or m[2] or m[3] or "", text)
+    return "".join([before + (values.get(name) or default) for before, name, default in _pieces(text)])
+
+
+@lru_cache(maxsize=1024)
+def _pieces(text: str) -> tuple[tuple[str, str, str], ...]:
+    """The text cut at its places: what stands before each, its name, its default. The rest has a name that nothing has."""
+    found: list[tuple[str, str, str]] = []
+    end = 0
+    for place in PLACE.finditer(text):
+        found.append((text[end : place.start()], place[1], place[2] or place[3] or ""))
+        end = place.end()
+    return (*found, (text[end:], "", ""))
 
 
 def names_in(text: str) -> list[str]:

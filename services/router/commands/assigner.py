@@ -30,6 +30,8 @@ class Assigner:
         self._given: dict[str, int] = {}
         self._new_reps: dict[str, str] = {}
         self._touched: set[str] = set()
+        self._leader: str | None = None
+        self._leader_known = False
 
     async def prepare(self, cases: Sequence[Case], returns: Collection[Held]) -> None:
         """Lock and read what these handovers and returned credits need."""
@@ -124,7 +126,11 @@ class Assigner:
         if rep is not None and rep.manager is not None:
             return rep.manager
         # An account without an owner belongs to whoever leads people, not to nobody.
-        return min((r.manager for r in self._view.reps.values() if r.active and r.manager is not None), default=None)
+        if not self._leader_known:
+            reps = self._view.reps.values()
+            self._leader = min((r.manager for r in reps if r.active and r.manager is not None), default=None)
+            self._leader_known = True
+        return self._leader
 
     def _member(self, rep_id: str, now: datetime, weight: int = 0, state: PoolState | None = None) -> Member:
         rep = self._view.rep(rep_id)

@@ -4,7 +4,6 @@ from collections.abc import Callable, Collection, Iterable
 from datetime import datetime, timedelta
 from typing import Final
 
-import msgspec
 from prometheus_client import Counter
 
 from schemas.codec import Message
@@ -22,7 +21,7 @@ from services.router.core.model import DecisionRecord, Held, rung
 from services.router.core.sla import OFFER_KINDS, SLA_KINDS, Timer, TimerKind, next_step
 from services.router.store.assignments import Change, Offer, open_assignments, save_assignments
 from services.router.store.decisions import Decided, forget_leads, save_decisions
-from services.router.store.leads import Lead, lock_leads, save_leads
+from services.router.store.leads import Lead, lock_leads, save_leads, without_causes
 from services.router.store.timers import drop_all_timers, save_timers
 from services.runtime import crash
 
@@ -61,6 +60,8 @@ class Desk:
         self._drop: set[tuple[str, TimerKind]] = set()
         self._put: list[Timer] = []
         self._gone: set[str] = set()
+        # Offers of one transaction are mostly made at one moment.
+        self._due: dict[tuple[str, datetime, float], datetime | None] = {}
         self._counts: dict[tuple[Counter, tuple[str, ...]], int] = {}
 
     async def lock(self, ids: Collection[str]) -> None:
@@ -266,7 +267,10 @@ class Desk:
         """Set the next SLA step of an offer; `since` is when it was made, or when the step `done` was due."""
 
         def after(minutes: float) -> datetime | None:
-            return self._view.after_working_minutes(held.rep, since, minutes)
+            asked = (held.rep, since, minutes)
+            if asked not in self._due:
+                self._due[asked] = self._view.after_working_minutes(*asked)
+            return self._due[asked]
 
         timer = next_step(lead.id, held, self._policy.sla, after, done)
         if timer is not None:
@@ -290,7 +294,7 @@ class Desk:
             policy_version=self._policy.version,
             directory_version=self._view.version,
             before=case.before,
-            snapshot=msgspec.structs.replace(case.snapshot, causes=[]),
+            snapshot=without_causes(case.snapshot),
             roster=case.roster,
             verdict=verdict,
             pick=case.pick,

@@ -131,9 +131,15 @@ def _keeps_up(owed: Mapping[str, int], shares: Mapping[str, int]) -> bool:
     By any later pick n, whoever is owed k whole leads by then must have got them: together that may not be more than n.
     Once nobody is ahead of their share it holds by itself.
     """
-    looks = max(-(-max(-owed[rep], 0) // share) for rep, share in shares.items() if share) + 1
+    pairs = [(owed[rep], share) for rep, share in shares.items()]
+    looks = max([-(have // share) for have, share in pairs if have < 0 < share], default=0) + 1
     for n in range(1, min(looks, LOOKS_MAX) + 1):
-        if sum(max((owed[rep] + n * share) // UNIT, 0) for rep, share in shares.items()) > n:
+        due = 0
+        for have, share in pairs:
+            then = have + n * share
+            if then >= UNIT:
+                due += then // UNIT
+        if due > n:
             return False
     return True
 

@@ -148,10 +148,11 @@ def _fades(snapshot: LeadScored, policy: Policy, now: datetime) -> datetime | No
 
 
 def _drops_out(snapshot: LeadScored, policy: Policy, now: datetime) -> datetime | None:
+    if not snapshot.windows:
+        return None
     today = day_of(now)
     ends: list[int] = []
-    for fact, days in policy.windows.items():
-        signal = fact if fact in policy.signals else fact.rpartition("_")[0]
+    for _, signal, days in policy.window_facts:
         ends += [day + days for day, count in snapshot.windows.get(signal, ()) if count and day + days > today]
     return EPOCH + timedelta(days=min(ends)) if ends else None
 

@@ -11,6 +11,7 @@ import msgspec
 from schemas.messages import AssignmentState, LeadScored, Reason, Route, Stage
 
 LADDER: Final[tuple[Stage, ...]] = ("unknown", "identified", "qualified", "ready_to_buy")
+RUNGS: Final[dict[Stage, int]] = {stage: height for height, stage in enumerate((*LADDER, "customer"))}
 OPEN: Final[frozenset[str]] = frozenset(("offered", "accepted"))
 
 Via = Literal["owner", "account", "pool", "manager"]
@@ -19,9 +20,7 @@ Outcome = Literal["won", "lost", "disqualified"]
 
 def rung(stage: Stage) -> int:
     """How high a stage stands on the ladder: 0 unknown to 3 ready to buy, 4 customer, -1 disqualified."""
-    if stage == "customer":
-        return len(LADDER)
-    return LADDER.index(stage) if stage in LADDER else -1
+    return RUNGS.get(stage, -1)
 
 
 class Held(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):

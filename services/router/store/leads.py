@@ -124,7 +124,7 @@ class Lead(msgspec.Struct, kw_only=True):
 
     def take(self, snapshot: LeadScored) -> None:
         """Put in a newer snapshot. Its causes are not kept with it."""
-        self.snapshot = msgspec.structs.replace(snapshot, causes=[])
+        self.snapshot = without_causes(snapshot)
         self.version, self.known = snapshot.version, snapshot.known
         person, account = snapshot.person, snapshot.account
         self.email, self.name, self.title = person.email, person.name, person.title
@@ -148,6 +148,11 @@ class Lead(msgspec.Struct, kw_only=True):
             decided=self.decisions > 0,
             refused=list(self.memory.refused),
         )
+
+
+def without_causes(snapshot: LeadScored) -> LeadScored:
+    """The snapshot as it is kept: its causes have their own place."""
+    return msgspec.structs.replace(snapshot, causes=[]) if snapshot.causes else snapshot
 
 
 def lead_of(row: Any) -> Lead:

@@ -1,0 +1,276 @@
+"""Who may do what: every route of the composed application, asked by everybody, held to a table written by hand."""
+
+import re
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+from fastapi import FastAPI
+from starlette.routing import BaseRoute
+
+from schemas.topics import STAGES
+from services.cli.compose import application, rooms, stages
+from services.cli.first_start import seed
+from services.ingest.commands import create_source, open_store
+from services.runtime.db import Database
+from services.runtime.http import Server
+from services.runtime.settings import Settings
+from tests.e2e.product import free_port
+
+NOBODY, REP, OPS, MARKETING, ADMIN, REVOKED = "nobody", "rep", "ops", "marketing", "admin", "revoked"
+CALLERS = (NOBODY, REP, OPS, MARKETING, ADMIN, REVOKED)
+
+# Who may: r a rep, o ops, m marketing. The role admin may everything. What is not here must not exist.
+MAY = {
+    "GET /v1/inbox": "r",
+    "GET /v1/inbox/stream": "r",
+    "POST /v1/inbox/{notice_id}/read": "r",
+    "GET /v1/leads": "rom",
+    "GET /v1/leads/{lead_id}": "rom",
+    "GET /v1/leads/{lead_id}/decisions": "rom",
+    "GET /v1/decisions/{decision_id}": "rom",
+    "GET /v1/funnel": "rom",
+    "POST /v1/leads/{lead_id}/accept": "r",
+    "POST /v1/leads/{lead_id}/decline": "r",
+    "POST /v1/leads/{lead_id}/snooze": "r",
+    "POST /v1/leads/{lead_id}/won": "r",
+    "POST /v1/leads/{lead_id}/lost": "r",
+    "GET /v1/people": "rom",
+    "GET /v1/people/{key}": "rom",
+    "GET /v1/people/{key}/timeline": "rom",
+    "GET /v1/people/jobs/{job_id}": "om",
+    "POST /v1/people/{lead_id}/split": "om",
+    "DELETE /v1/people/{email}": "om",
+    "GET /v1/sources": "m",
+    "POST /v1/sources": "m",
+    "GET /v1/sources/{source_id}": "m",
+    "DELETE /v1/sources/{source_id}": "m",
+    "POST /v1/sources/{source_id}/rotate": "m",
+    "POST /v1/sources/{source_id}/disable": "m",
+    "POST /v1/tokens": "",
+    "GET /v1/tokens": "",
+    "DELETE /v1/tokens/{token_id}": "",
+    "GET /v1/session": "rom",
+    "GET /v1/ops/slo": "o",
+    "GET /v1/ops/lag": "o",
+    "GET /v1/ops/leases": "o",
+    "GET /v1/ops/outbox": "o",
+    "GET /v1/ops/dead-letters": "o",
+    "GET /v1/ops/dead-letters/counts": "o",
+    "GET /v1/ops/dead-letters/{letter_id}": "o",
+    "POST /v1/ops/dead-letters/replay": "o",
+    "POST /v1/ops/dead-letters/{letter_id}/replay": "o",
+    "GET /v1/policy": "om",
+    "GET /v1/policy/schema": "om",
+    "GET /v1/policy/versions": "om",
+    "GET /v1/policy/versions/{version}": "om",
+    "GET /v1/policy/diff": "om",
+    "POST /v1/policy/validate": "om",
+    "PUT /v1/policy": "m",
+    "POST /v1/policy/rollback": "m",
+    "GET /v1/accounts": "rom",
+    "GET /v1/accounts/{domain}": "rom",
+    "PUT /v1/accounts/{domain}": "m",
+    "DELETE /v1/accounts/{domain}": "m",
+    "POST /v1/accounts/import": "m",
+    "GET /v1/reps": "rom",
+    "GET /v1/reps/{rep_id}": "rom",
+    "PUT /v1/reps/{rep_id}": "m",
+    "PATCH /v1/reps/{rep_id}": "m",
+    "GET /v1/teams": "rom",
+    "GET /v1/teams/{name}": "rom",
+    "PUT /v1/teams/{name}": "m",
+    "POST /v1/teams/import": "m",
+    "GET /v1/directory/problems": "rom",
+    "GET /inbox/list": "r",
+}
+# Open to anybody: what they say is no secret, or they ask for a token or key themselves.
+PUBLIC = {
+    "GET /livez",
+    "GET /readyz",
+    "GET /metrics",
+    "GET /openapi.json",
+    "GET /console/{mark}/{name}",
+    "GET /",
+    "POST /sign-in",
+    "POST /sign-out",
+    "POST /v1/session",
+    "DELETE /v1/session",
+}
+# Pages: nobody is sent to sign in, the wrong role is refused.
+PAGES = {"GET /inbox": "r"}
+# Doors for a publishable key.
+KEYED = {"GET /site.js", "GET /v1/site/stream"}
+ID = "f" * 32
+FILL = {"version": "999", "letter_id": "999999", "email": "nobody@lyseo.example", "domain": "nowhere.example"}
+
+
+@asynccontextmanager
+async def running(database: Database, folder: Path) -> AsyncIterator[tuple[FastAPI, httpx.AsyncClient, dict[str, str]]]:
+    """The whole application on a port, with the example company; nothing is consumed."""
+    settings = Settings(data_dir=folder, port=free_port())
+    async with AsyncExitStack() as stack:
+        have = await stack.enter_async_context(rooms(settings, database, "api"))
+        built = stages(have, STAGES, lambda error: None)
+        app = application(have, built)
+        await seed(database, have.policy_store, have.directory_store)
+        await have.policies.refresh()
+        await have.directory.refresh()
+        await have.listener.start()
+        stack.push_async_callback(have.listener.stop)
+        server = Server(app, settings.host, settings.port)
+        await server.start()
+        stack.push_async_callback(server.stop, 1.0)
+        for service in built:
+            await service.start(consume=False)
+            stack.push_async_callback(service.stop, 5.0)
+        tokens = {role: await have.access.create(role, None, role) for role in (ADMIN, OPS, MARKETING)}  # type: ignore[arg-type]
+        tokens[REP] = await have.access.create("rep", "anna", REP)
+        tokens[REVOKED] = await have.access.create("admin", None, REVOKED)
+        gone = await have.access.identify(tokens[REVOKED])
+        assert gone is not None
+        assert await have.access.revoke(gone.token_id)
+        key = await create_source(open_store(database, settings), "roles", "segment", publishable=False)
+        tokens["source"] = key.write_key
+        http = await stack.enter_async_context(httpx.AsyncClient(base_url=f"http://127.0.0.1:{settings.port}"))
+        app.state.doors = {f"{m} {r.path}" for r in built[-1].routes() for m in methods(r)}  # type: ignore[attr-defined]
+        yield app, http, tokens
+
+
+def methods(route: BaseRoute) -> set[str]:
+    return set(getattr(route, "methods", None) or {"ANY"}) - {"HEAD", "OPTIONS"}
+
+
+def walk(routes: list[BaseRoute]) -> Iterator[str]:
+    """`METHOD path` of every route, also of included routers; what cannot be read is told as it is, and so fails."""
+    for route in routes:
+        inner = getattr(route, "original_router", None)
+        if inner is not None:
+            yield from walk(inner.routes)
+        else:
+            for method in methods(route):
+                yield f"{method} {getattr(route, 'path', route)}"
+
+
+def address(route: str) -> tuple[str, str]:
+    method, path = route.split(" ", 1)
+    return method, re.sub(r"\{(\w+)(?::\w+)?\}", lambda found: FILL.get(found[1], ID), path)
+
+
+async def ask(http: httpx.AsyncClient, route: str, token: str | None) -> tuple[int, Any]:
+    """Status and body; of a stream the first line only."""
+    method, path = address(route)
+    more: dict[str, Any] = {"json": {}} if method in ("POST", "PUT", "PATCH") else {}
+    headers = {"Authorization": f"Bearer {token}"} if token else {}
+    async with http.stream(method, path, headers=headers, **more) as answer:
+        if answer.headers.get("content-type", "").startswith("text/event-stream"):
+            return answer.status_code, None
+        await answer.aread()
+        is_json = answer.headers.get("content-type", "").startswith("application/json")
+        return answer.status_code, answer.json() if is_json and answer.content else None
+
+
+def shape(body: Any) -> bool:
+    return (
+        isinstance(body, dict) and {"code", "message", "detail"} <= set(body) and bool(body["code"] and body["message"])
+    )
+
+
+async def test_every_route_is_in_the_table_and_asks_who_is_calling(database: Database, tmp_path: Path) -> None:
+    async with running(database, tmp_path) as (app, http, tokens):
+        there = set(walk(app.routes))
+        known = set(MAY) | PUBLIC | set(PAGES) | KEYED | app.state.doors
+        assert not there - known, "say in the table of this test who may use these"
+        assert not known - there, "these are in the table and no longer exist"
+        wrong: list[str] = []
+        for route in sorted(there):
+            for caller in CALLERS:
+                status, body = await ask(http, route, tokens.get(caller))
+                if problem := judged(route, caller, status, body, app.state.doors):
+                    wrong.append(f"{route} by {caller}: {status} {body}: {problem}")
+        assert not wrong, "\n".join(wrong)
+
+
+def judged(route: str, caller: str, status: int, body: Any, doors: set[str]) -> str | None:
+    """What is wrong with an answer, or None."""
+    if status >= 500 and route != "GET /readyz":
+        return "broken"
+    if status >= 400 and not shape(body) and not route.startswith("POST /sign-in"):
+        return "an error of another shape"
+    if route in PUBLIC:
+        return None
+    nobody = caller in (NOBODY, REVOKED)
+    if route in KEYED or route in doors:
+        # A pixel without a key and without data may say that it has no data.
+        ok = status == 401 or (nobody and status == 400 and route.startswith("GET "))
+        return None if ok else "a role opened a door that is for keys"
+    if route in PAGES and nobody:
+        return None if status == 303 else "not sent to sign in"
+    if nobody:
+        return None if status == 401 else "not asked who is calling"
+    may = caller == ADMIN or caller[0] in {**MAY, **PAGES}[route]
+    if may:
+        return "refused" if status in (401, 403) else None
+    return None if status == 403 and body["code"] == "forbidden" else "not refused"
+
+
+async def test_errors_have_one_shape(database: Database, tmp_path: Path) -> None:
+    async with running(database, tmp_path) as (_app, http, tokens):
+        admin = {"Authorization": f"Bearer {tokens[ADMIN]}"}
+        key = httpx.BasicAuth(tokens["source"], "")
+        event = {"userId": "u1", "event": "Demo Requested"}
+        cases: list[tuple[int, str, dict[str, Any]]] = [
+            (404, "GET /nowhere", {}),
+            (404, f"GET /v1/leads/{ID}", {"headers": admin}),
+            (405, "DELETE /v1/leads", {"headers": admin}),
+            (405, "PUT /livez", {}),
+            (401, "GET /v1/leads", {}),
+            (401, "GET /v1/leads", {"headers": {"Authorization": "Bearer nothing"}}),
+            (401, "GET /v1/leads", {"headers": {"Authorization": "Basic bm90aGluZzo="}}),
+            (401, "GET /v1/leads", {"headers": {"Authorization": ""}}),
+            (401, "GET /v1/leads", {"headers": {"Cookie": "lead_router_session=nothing"}}),
+            (422, "POST /v1/tokens", {"headers": admin, "json": {"role": "king"}}),
+            (422, "POST /v1/tokens", {"headers": admin, "content": b"{"}),
+            (422, "GET /v1/leads?limit=no", {"headers": admin}),
+            (400, "GET /v1/tokens?cursor=no", {"headers": admin}),
+            (413, "POST /v1/tokens", {"headers": admin, "content": b" " * 2_000_000}),
+            (413, "POST /v1/batch", {"auth": key, "content": b" " * 2_000_000}),
+            (400, "POST /v1/batch", {"auth": key, "content": b"{"}),
+            (400, "POST /v1/track", {"auth": key, "content": b""}),
+            (401, "POST /v1/track", {"json": event}),
+            (401, "POST /v1/track", {"auth": httpx.BasicAuth("no-such-key", ""), "json": event}),
+            (409, "POST /v1/policy/rollback", {"headers": admin, "json": {}}),
+            (400, "GET /v1/leads?q=%00", {"headers": admin}),
+        ]
+        for status, route, more in cases:
+            method, path = route.split(" ", 1)
+            answer = await http.request(method, path, **more)
+            assert answer.status_code == status, f"{route}: {answer.status_code} {answer.text[:300]}"
+            assert set(answer.json()) == {"code", "message", "detail"}, route
+            assert shape(answer.json()), route
+            assert answer.headers["content-type"] == "application/json"
+            if status == 401 and not path.startswith("/v1/track"):
+                assert answer.headers["www-authenticate"] == "Bearer"
+            if status == 405:
+                assert "GET" in answer.headers["allow"]
+            if status == 422:
+                assert answer.json()["detail"], "which field"
+
+
+async def test_a_session_is_worth_what_its_token_is(database: Database, tmp_path: Path) -> None:
+    async with running(database, tmp_path) as (_app, http, tokens):
+        signed = await http.post("/v1/session", json={"token": tokens[REP]})
+        assert signed.status_code == 200
+        assert "httponly" in signed.headers["set-cookie"].lower()
+        assert (await http.get("/v1/leads")).status_code == 200
+        assert (await http.get("/v1/tokens")).status_code == 403
+        # The cookie alone does not let another site act.
+        bad = f"/v1/leads/{ID}/accept"
+        body = {"assignment_id": ID, "gen": 1}
+        other = await http.post(bad, json=body, headers={"Origin": "https://evil.example"})
+        assert (other.status_code, other.json()["code"]) == (403, "forbidden")
+        assert (await http.post(bad, json=body)).status_code == 403
+        ours = await http.post(bad, json=body, headers={"Sec-Fetch-Site": "same-origin"})
+        assert ours.status_code == 404

@@ -23,7 +23,7 @@ POLL_S: Final = 30.0
 # A stage that meets a message of a newer policy does not ask the database more often than this, in seconds.
 ASK_AGAIN_S: Final = 1.0
 
-VERSION_IN_FORCE = Gauge("lead_router_policy_version", "Version of the policy in force", registry=REGISTRY)
+VERSION_IN_FORCE = Gauge("leadrouter_policy_version", "Version of the policy in force", registry=REGISTRY)
 
 _ACTIVE: Final = "SELECT version, body FROM policy.active JOIN policy.version USING (version)"
 
@@ -31,7 +31,7 @@ _ACTIVE: Final = "SELECT version, body FROM policy.active JOIN policy.version US
 class PolicyCache:
     """Holds the compiled policy. `active` never waits.
 
-    Metrics: lead_router_policy_version
+    Metrics: leadrouter_policy_version
     """
 
     def __init__(self, db: Database, listener: Listener, clock: Clock) -> None:

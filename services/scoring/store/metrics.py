@@ -14,24 +14,24 @@ from services.scoring.core.link import Ties
 _NAMES: Final = {code: signal for signal, code in SIGNALS.items()} | {OTHER_SIGNAL: "other"}
 _SECONDS: Final = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5)
 
-EVENTS = Counter("lead_router_scored_events_total", "New events, by signal", ["signal"], registry=REGISTRY)
+EVENTS = Counter("leadrouter_scored_events_total", "New events, by signal", ["signal"], registry=REGISTRY)
 PASSED = Counter(
-    "lead_router_scoring_passed_total",
+    "leadrouter_scoring_passed_total",
     "Events that changed nothing: duplicate, too_old, suppressed, machine",
     ["why"],
     registry=REGISTRY,
 )
-MESSAGES = Counter("lead_router_lead_scored_total", "Messages to the router, by kind", ["kind"], registry=REGISTRY)
-MERGES = Counter("lead_router_lead_merges_total", "Leads that were merged into another", registry=REGISTRY)
+MESSAGES = Counter("leadrouter_lead_scored_total", "Messages to the router, by kind", ["kind"], registry=REGISTRY)
+MERGES = Counter("leadrouter_lead_merges_total", "Leads that were merged into another", registry=REGISTRY)
 REFUSED = Counter(
-    "lead_router_links_refused_total", "Identifiers that were not joined, by reason", ["reason"], registry=REGISTRY
+    "leadrouter_links_refused_total", "Identifiers that were not joined, by reason", ["reason"], registry=REGISTRY
 )
-REVERSALS = Counter("lead_router_reversals_total", "Events that were judged anew later", registry=REGISTRY)
-ERASED = Counter("lead_router_people_erased_total", "Requests to be forgotten that were done", registry=REGISTRY)
-DEAD = Counter("lead_router_scoring_dead_total", "Records that can never be scored", registry=REGISTRY)
-CACHED = Gauge("lead_router_scoring_cached_profiles", "Profiles in memory", registry=REGISTRY)
-FOLD = Histogram("lead_router_scoring_fold_seconds", "Folding a batch", buckets=_SECONDS, registry=REGISTRY)
-COMMIT = Histogram("lead_router_scoring_commit_seconds", "Writing a batch", buckets=_SECONDS, registry=REGISTRY)
+REVERSALS = Counter("leadrouter_reversals_total", "Events that were judged anew later", registry=REGISTRY)
+ERASED = Counter("leadrouter_people_erased_total", "Requests to be forgotten that were done", registry=REGISTRY)
+DEAD = Counter("leadrouter_scoring_dead_total", "Records that can never be scored", registry=REGISTRY)
+CACHED = Gauge("leadrouter_scoring_cached_profiles", "Profiles in memory", registry=REGISTRY)
+FOLD = Histogram("leadrouter_scoring_fold_seconds", "Folding a batch", buckets=_SECONDS, registry=REGISTRY)
+COMMIT = Histogram("leadrouter_scoring_commit_seconds", "Writing a batch", buckets=_SECONDS, registry=REGISTRY)
 
 
 class Meters:

@@ -61,6 +61,10 @@ class Accounts:
         name = registrable(domain)
         return None if name is None else self._by_domain.get(name)
 
+    def of_match(self, domain: str) -> Account | None:
+        """The account of a domain that an earlier match gave: registrable already, so it is looked up as it stands."""
+        return self._by_domain.get(domain)
+
     def of_address(self, ip: str) -> Account | None:
         """The account whose own network holds the address; the longest prefix wins. One dict look-up per prefix length in use."""
         parsed = address(ip)

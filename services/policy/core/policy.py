@@ -314,6 +314,12 @@ class Policy:
         conditions = [*self.stages.values(), *(s.when for s in self.segments)]
         return tuple(sorted({limit for c in conditions for limit in c.limits("engagement.score")}))
 
+    @cached_property
+    def engagement_turns(self) -> tuple[float, ...]:
+        """Engagement scores above 0 at which a lead may leave its stage or segment on the way down, lowest first."""
+        limits = [limit * share for limit in self.engagement_limits for share in (1.0, self.hysteresis)]
+        return tuple(sorted(limit for limit in limits if limit > 0))
+
     # -- the rest
 
     def cooldown_days(self, reason: str | None) -> float:

@@ -118,7 +118,7 @@ class Assigner:
         account = case.snapshot.account
         if account is None:
             return None
-        known = self._view.account(account.domain)
+        known = self._view.accounts.of_match(account.domain)
         return known.owner if known is not None else account.owner
 
     def _manager(self, rep_id: str | None) -> str | None:

@@ -120,9 +120,14 @@ def _next(able: Sequence[Member], shares: Mapping[str, int]) -> Member:
     if len({member.weight for member in able}) == 1:
         return order[0]
     # What reps on leave are owed is not owed among those who are here: shift it out, by the weights.
-    surplus = sum(member.credit + shares[member.rep] for member in able) - UNIT
+    surplus = sum([member.credit + shares[member.rep] for member in able]) - UNIT
     owed = {m.rep: m.credit + shares[m.rep] - surplus * shares[m.rep] // UNIT for m in able}
-    return next((m for m in order if _keeps_up({**owed, m.rep: owed[m.rep] - UNIT}, shares)), order[0])
+    for member in order:
+        owed[member.rep] -= UNIT
+        if _keeps_up(owed, shares):
+            return member
+        owed[member.rep] += UNIT
+    return order[0]
 
 
 def _keeps_up(owed: Mapping[str, int], shares: Mapping[str, int]) -> bool:

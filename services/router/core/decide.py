@@ -135,15 +135,17 @@ def crossing(snapshot: LeadScored, stage: Stage, policy: Policy, now: datetime) 
 
 
 def _fades(snapshot: LeadScored, policy: Policy, now: datetime) -> datetime | None:
-    parts = engagement(snapshot.curve, snapshot.as_of, now).parts
-    gained = sum(part.points for part in parts if part.points > 0)
-    lost = -sum(part.points for part in parts if part.points < 0)
-    limits = [limit * share for limit in policy.engagement_limits for share in (1.0, policy.hysteresis)]
-    passed = [limit for limit in limits if 0 < limit <= gained - lost]
+    gained = lost = 0.0
+    for part in engagement(snapshot.curve, snapshot.as_of, now).parts:
+        if part.points > 0:
+            gained += part.points
+        else:
+            lost -= part.points
+    passed = [limit for limit in policy.engagement_turns if limit <= gained - lost]
     if not passed:
         return None
-    fastest = min(part.half_life_s for part in snapshot.curve if part.points > 0)
-    seconds = fastest * math.log2(gained / (max(passed) + lost))
+    fastest = min([part.half_life_s for part in snapshot.curve if part.points > 0])
+    seconds = fastest * math.log2(gained / (passed[-1] + lost))
     return now + timedelta(seconds=math.floor(seconds) + 1)
 
 

@@ -34,6 +34,8 @@ def what_of(cause: Cause) -> What:
 
 def remember(recent: Sequence[What], causes: Sequence[Cause]) -> list[What]:
     """The last acts of the lead, newest first, without those that were taken back."""
+    if not causes:
+        return list(recent)
     gone = {cause.event_id for cause in causes if cause.reversed}
     fresh = [what_of(c) for c in causes if not c.reversed and c.actor != "machine" and c.event_id not in gone]
     kept = [what for what in recent if what.event_id not in gone]

@@ -1,5 +1,6 @@
 """From a batch of `lead.scored` to decisions: decode, lock, take in, decide, give away, write, send on."""
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final, Protocol
 
@@ -27,7 +28,7 @@ STAGE: Final = "router"
 TIMERS_MAX: Final = 500
 TICK_ROUNDS: Final = 20  # the loop has records to read as well
 ID_CHARS: Final = 32
-HEX: Final = frozenset("0123456789abcdef")
+ID: Final = re.compile(f"[0-9a-f]{{{ID_CHARS}}}")
 LOCKED: Final = crash.step("router.locked", "the fence has passed and the leads are locked")
 STAGED: Final = crash.step("router.staged", "everything is written and staged, the commit is next")
 COMMITTED: Final = crash.step("router.committed", "committed, nothing published yet (Kafka)")
@@ -182,7 +183,7 @@ def check(message: LeadScored) -> None:
     if message.merged_into is not None:
         ids.append(message.merged_into)
     for one in ids:
-        if len(one) != ID_CHARS or not set(one) <= HEX:
+        if ID.fullmatch(one) is None:
             msg = f"{one[:40]!r} is not an id of {ID_CHARS} hex characters"
             raise ValueError(msg)
     times = [message.as_of, *(t for c in message.causes for t in (c.occurred_at, c.received_at))]

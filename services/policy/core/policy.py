@@ -250,6 +250,14 @@ class Policy:
         """The signal that the policy's own spellings give to a client's event name, or None."""
         return self.spellings.get(spelling_key(name))
 
+    def segment(self, name: str | None) -> Segment | None:
+        """The segment of that name."""
+        return self._segments.get(name)
+
+    @cached_property
+    def _segments(self) -> dict[str | None, Segment]:
+        return {segment.name: segment for segment in self.segments}
+
     # -- people
 
     def persona_of(self, function: str | None, level: str | None) -> Persona | None:

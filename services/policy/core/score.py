@@ -85,8 +85,15 @@ def engagement(parts: Iterable[CurvePart], as_of: datetime, now: datetime) -> En
     """
     age_s = max((now - as_of).total_seconds(), 0.0)
     shown = [EngagementPart(part.signal, _value(part, age_s)) for part in parts]
-    shown.sort(key=lambda p: (-abs(p.points), p.signal))
-    return Engagement(max(math.fsum(p.points for p in shown), 0.0), [p for p in shown if abs(p.points) > _DUST])
+    if len(shown) > 1:
+        shown.sort(key=lambda p: (-abs(p.points), p.signal))
+    return Engagement(max(math.fsum([p.points for p in shown]), 0.0), [p for p in shown if abs(p.points) > _DUST])
+
+
+def points_at(parts: Iterable[CurvePart], as_of: datetime, now: datetime) -> list[float]:
+    """What each part of a curve gives at `now`, saturated, in the order of the parts."""
+    age_s = max((now - as_of).total_seconds(), 0.0)
+    return [_value(part, age_s) for part in parts]
 
 
 def window_count(pairs: Iterable[Sequence[int]], days: int, now: datetime) -> float:

@@ -5,6 +5,7 @@ from datetime import datetime
 from typing import Final
 
 from schemas.messages import Reason
+from services.directory.core.calendar import Availability
 from services.directory.core.match import DirectoryView
 from services.eventlog.ports import Connection
 from services.router.commands.case import Case
@@ -30,6 +31,7 @@ class Assigner:
         self._given: dict[str, int] = {}
         self._new_reps: dict[str, str] = {}
         self._touched: set[str] = set()
+        self._kept: dict[str, tuple[Availability, int, Member]] = {}
         self._leader: str | None = None
         self._leader_known = False
 
@@ -137,7 +139,11 @@ class Assigner:
         free = self._view.available(rep_id, now)
         opened, day = self._loads.get(rep_id, (0, 0))
         new = self._given.get(rep_id, 0)
-        return Member(
+        if state is None:  # outside a pool nothing else changes from case to case
+            kept = self._kept.get(rep_id)
+            if kept is not None and kept[0] is free and kept[1] == new:
+                return kept[2]
+        member = Member(
             rep=rep_id,
             name=rep.name if rep is not None else "",
             weight=weight,
@@ -152,6 +158,9 @@ class Assigner:
             credit=state.credits.get(rep_id, 0) if state is not None else 0,
             last_at=state.last.get(rep_id) if state is not None else None,
         )
+        if state is None:
+            self._kept[rep_id] = free, new, member
+        return member
 
     def _limited(self, wanted: Sequence[Case]) -> set[str]:
         """Reps of the pools in question that have a limit: only their loads are counted."""

@@ -12,7 +12,7 @@ assignment problem", Discrete Mathematics 32 (1980).
 """
 
 from collections.abc import Collection, Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from schemas.messages import Reason
@@ -22,6 +22,7 @@ UNIT: Final = 720_720_000  # one lead; an integer, so that a returned credit is 
 # A rep that the account already has keeps its leads over a night, a weekend or a day off, not over a holiday.
 SHORT_ABSENCE: Final = timedelta(hours=96)
 LOOKS_MAX: Final = 1000  # weights are 1 to 100: a look-ahead is shorter
+NEVER: Final = datetime(1970, 1, 1, tzinfo=UTC)
 RETRY_SOONEST: Final = timedelta(minutes=1)
 RETRY_DEFAULT: Final = timedelta(hours=1)
 
@@ -116,12 +117,13 @@ def _from_pool(roster: Roster, to: str, now: datetime, refused: Collection[str],
 
 def _next(able: Sequence[Member], shares: Mapping[str, int]) -> Member:
     """The one who is owed most, unless that would leave others more than one lead behind."""
-    order = sorted(able, key=lambda m: (-(m.credit + shares[m.rep]), _since(m), m.rep))
+    after = {m.rep: m.credit + shares[m.rep] for m in able}
+    order = sorted(able, key=lambda m: (-after[m.rep], m.last_at or NEVER, m.rep))
     if len({member.weight for member in able}) == 1:
         return order[0]
     # What reps on leave are owed is not owed among those who are here: shift it out, by the weights.
-    surplus = sum([member.credit + shares[member.rep] for member in able]) - UNIT
-    owed = {m.rep: m.credit + shares[m.rep] - surplus * shares[m.rep] // UNIT for m in able}
+    surplus = sum(after.values()) - UNIT
+    owed = {rep: have - surplus * shares[rep] // UNIT for rep, have in after.items()}
     for member in order:
         owed[member.rep] -= UNIT
         if _keeps_up(owed, shares):
@@ -209,10 +211,6 @@ def _taken(member: Member, code: str, text: str, credit: float | None = None) ->
 
 def _absent(member: Member) -> str:
     return member.text or f"{_name(member)} is not available"
-
-
-def _since(member: Member) -> float:
-    return member.last_at.timestamp() if member.last_at is not None else 0.0
 
 
 def _name(member: Member) -> str:

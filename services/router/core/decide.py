@@ -11,7 +11,7 @@ from typing import Any, Final
 from schemas.messages import LeadScored, Reason, Route, Stage
 from services.policy.core.facts import facts_of
 from services.policy.core.policy import Policy, Segment
-from services.policy.core.score import day_of, engagement
+from services.policy.core.score import day_of, points_at
 from services.router.core.assign import choose
 from services.router.core.model import Before, DecisionRecord, Pick, Verdict, rung
 from services.router.core.segment import not_live, segment_of, segment_reason
@@ -135,12 +135,9 @@ def crossing(snapshot: LeadScored, stage: Stage, policy: Policy, now: datetime) 
 
 
 def _fades(snapshot: LeadScored, policy: Policy, now: datetime) -> datetime | None:
-    gained = lost = 0.0
-    for part in engagement(snapshot.curve, snapshot.as_of, now).parts:
-        if part.points > 0:
-            gained += part.points
-        else:
-            lost -= part.points
+    points = points_at(snapshot.curve, snapshot.as_of, now)
+    gained = sum([p for p in points if p > 0])
+    lost = -sum([p for p in points if p < 0])
     passed = [limit for limit in policy.engagement_turns if limit <= gained - lost]
     if not passed:
         return None

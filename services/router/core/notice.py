@@ -74,7 +74,7 @@ def act(cause: Cause) -> str:
 def why_handover(snapshot: LeadScored, verdict: Verdict, causes: Sequence[Cause]) -> str:
     """Why the rep gets the lead now."""
     human = [cause for cause in causes if not cause.reversed and cause.actor != "machine"]
-    acts = list(dict.fromkeys(act(cause) for cause in human))[-3:]
+    acts = list(dict.fromkeys([act(cause) for cause in human]))[-3:]
     did = f" {_joined(acts)}." if acts else " is ready for you."
     return f"{_upper(who(snapshot))}:{did} {_sentences(verdict.reasons, 'stage_reached', 'handover_due')}".strip()
 
@@ -97,7 +97,7 @@ def say(
     template = policy.template_for(segment, person.role, stage, person.language)
     if template is None:
         return None
-    rule = next((s for s in policy.segments if s.name == segment), None)
+    rule = policy.segment(segment)
     last = causes[-1] if causes else None
     values: dict[str, str | None] = {
         "lead.name": person.name,
@@ -127,7 +127,7 @@ def first_name(name: str | None) -> str | None:
 
 
 def _sentences(reasons: Sequence[Reason], *codes: str) -> str:
-    return " ".join(f"{reason.text}." for reason in reasons if reason.code in codes)
+    return " ".join([f"{reason.text}." for reason in reasons if reason.code in codes])
 
 
 def _joined(words: Sequence[str]) -> str:

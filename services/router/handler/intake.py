@@ -63,7 +63,8 @@ class Intake:
     def _lead(self, lead_id: str, scored: Sequence[Scored]) -> None:
         messages = [one.message for one in scored]
         lead = self._desk.lead(lead_id, messages[0].as_of)
-        newer = max((m for m in messages if m.version > lead.version), key=lambda m: m.version, default=None)
+        newest = messages[0] if len(messages) == 1 else max(messages, key=lambda m: m.version)
+        newer = newest if newest.version > lead.version else None
         for message in messages:
             for other in message.merged_from:
                 self._merge(other, lead_id, message.as_of)
@@ -85,7 +86,7 @@ class Intake:
         snapshot = lead.scored()
         if snapshot is None:
             return
-        if any(m.kind in TAKEN_BACK for m in messages) and snapshot.kind not in TAKEN_BACK:
+        if snapshot.kind not in TAKEN_BACK and any(m.kind in TAKEN_BACK for m in messages):
             snapshot = msgspec.structs.replace(snapshot, kind="reversed")
         self._decide(lead, snapshot, causes, scored[-1].sent_at)
 
@@ -128,8 +129,9 @@ class Intake:
         self._desk.decide(case)
         self._look_back(case)
         assert case.verdict is not None
-        segment = next((s for s in self._policy.segments if s.name == case.verdict.segment), None)
-        case.alerts = alerts_of(causes, snapshot.account, segment, self._policy)
+        if causes:
+            segment = self._policy.segment(case.verdict.segment)
+            case.alerts = alerts_of(causes, snapshot.account, segment, self._policy)
 
     def _look_back(self, case: Case) -> None:
         """Tell the rep who works a lead already that the reason for it is gone."""

@@ -133,6 +133,15 @@ async def verify(
     return found
 
 
+async def verify_scoring(db: Database, log: Log, policy: Policy, poison: Collection[bytes | None]) -> Found:
+    """The first stage alone, with one publisher."""
+    found = Found({topic.name: await read_topic(log, topic.name) for topic in (TRACKING_EVENTS, LEAD_SCORED)})
+    async with db.raw() as pg:
+        await _scoring(pg, found.topics[TRACKING_EVENTS.name], policy, poison, found)
+        await _scored(pg, found, one_lane=True)
+    return found
+
+
 # -- scoring: events, dead letters, counters, links
 
 

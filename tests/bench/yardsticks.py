@@ -12,6 +12,7 @@ import math
 import time
 import uuid
 from collections import defaultdict
+from collections.abc import Callable
 
 import asyncpg
 import msgspec
@@ -67,8 +68,10 @@ async def bare_consume(bootstrap: str, topic: str, records: int) -> float:
     return records / (time.perf_counter() - began)
 
 
-async def bare_full(bootstrap: str, dsn: str, topic: str, out: str, records: int) -> float:
-    """Records a second of the bare job."""
+async def bare_full(  # noqa: PLR0917 where to, what from, and the meter
+    bootstrap: str, dsn: str, topic: str, out: str, records: int, cpu: Callable[[], dict[str, float]] = dict
+) -> tuple[float, dict[str, float]]:
+    """Records a second of the bare job, and its CPU µs a record by party as `cpu` measures it."""
     pg = await asyncpg.connect(dsn)
     await pg.execute(TABLES)
     consumer = await consumer_of(bootstrap, topic)
@@ -77,7 +80,7 @@ async def bare_full(bootstrap: str, dsn: str, topic: str, out: str, records: int
     parts = sorted(p.partition for p in consumer.assignment())
     await pg.executemany("INSERT INTO bare.position VALUES ($1, 1, 0)", [(p,) for p in parts])
     decoder = msgspec.json.Decoder(Flat)
-    began, done, sent = time.perf_counter(), 0, [0]
+    before, began, done, sent = cpu(), time.perf_counter(), 0, [0]
     try:
         while done < records:
             got = await consumer.getmany(timeout_ms=500, max_records=BATCH)
@@ -85,11 +88,11 @@ async def bare_full(bootstrap: str, dsn: str, topic: str, out: str, records: int
                 continue
             done += await _batch(pg, producer, decoder, got, out, sent)
     finally:
-        took = time.perf_counter() - began
+        took, after = time.perf_counter() - began, cpu()
         await consumer.stop()
         await producer.stop()
         await pg.close()
-    return records / took
+    return records / took, {party: (after[party] - before[party]) / records * 1e6 for party in after}
 
 
 async def _batch(pg, producer, decoder, got, out, sent) -> int:  # noqa: PLR0917 what one turn of the loop has at hand

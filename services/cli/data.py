@@ -1,22 +1,17 @@
-"""Commands about what the service knows: tokens, sources, the policy, the directory."""
+"""Commands about what the service knows: tokens, the policy, the directory."""
 
 import sys
 from pathlib import Path
 from typing import Annotated, NoReturn, get_args
-from urllib.parse import parse_qsl
 
-import msgspec
 import typer
 
 from services.cli import app, going, settings
-from services.cli.beside import opened, out, read_file, read_text, show_json, show_table
+from services.cli.beside import opened, out, read_file, read_text, show_table
 from services.directory.core.fields import FieldError
 from services.directory.core.team_yaml import TeamError
 from services.directory.imports import ImportResult, import_accounts, import_team
 from services.directory.rows import DirectoryStore
-from services.ingest.commands import create_source, open_store, preview, rotate_source
-from services.ingest.sources.registry import platform_named
-from services.ingest.store import Source
 from services.policy.core.compile import compile_policy
 from services.policy.core.diff import diff_policies
 from services.policy.core.problems import PolicyError
@@ -26,11 +21,9 @@ from services.runtime.clock import SystemClock
 from services.runtime.errors import BadMessage, Misconfigured
 
 tokens = typer.Typer(no_args_is_help=True, help="Tokens of people and programs.")
-sources = typer.Typer(no_args_is_help=True, help="Where events come from.")
 policy = typer.Typer(no_args_is_help=True, help="The rules: check, put in force, roll back.")
 directory = typer.Typer(no_args_is_help=True, help="Accounts, reps and pools.")
 app.add_typer(tokens, name="token")
-app.add_typer(sources, name="source")
 app.add_typer(policy, name="policy")
 app.add_typer(directory, name="directory")
 
@@ -41,7 +34,7 @@ WHO = "command line"
 @app.command()
 def migrate() -> None:
     """Bring the database to the version of this release."""
-    from services.cli.run import database
+    from services.cli.compose import database
     from services.migrations.run import migrate as bring
 
     async def work() -> None:
@@ -94,132 +87,6 @@ def token_revoke(token_id: str) -> None:
         msg = f"there is no token {token_id}, or it was revoked already; see lead-router token list"
         raise BadMessage(msg, code="not_found")
     out.print(f"Token {token_id} is revoked.")
-
-
-@sources.command("add")
-def source_add(
-    name: str,
-    platform: Annotated[str, typer.Option(help="segment, cloudevents, standardwebhooks …")],
-    write_key: Annotated[str | None, typer.Option(help="Made when not given")] = None,
-    secret: Annotated[str | None, typer.Option(help="What the platform signs its requests with")] = None,
-    publishable: Annotated[bool, typer.Option("--publishable", help="The key stands in web pages")] = False,
-) -> None:
-    """Add a source. Its key and secret are shown this once."""
-    conf = settings()
-
-    async def work() -> None:
-        async with opened(conf) as db:
-            made = await create_source(open_store(db, conf), name, platform, write_key, secret, publishable=publishable)
-        base = conf.public_url or f"http://{conf.host}:{conf.port}"
-        show_json(
-            {
-                "id": made.id,
-                "name": made.name,
-                "platform": made.platform,
-                "write_key": made.write_key,
-                "secret": made.secret,
-                "publishable": made.publishable,
-                "hook_url": f"{base}/hooks/{made.id}",
-            }
-        )
-
-    going(work())
-
-
-@sources.command("list")
-def source_list() -> None:
-    """All sources."""
-    conf = settings()
-
-    async def work() -> list[tuple[object, ...]]:
-        async with opened(conf) as db:
-            rows = await open_store(db, conf).load()
-        return [(r["id"], r["name"], r["platform"], r["publishable"], r["disabled"]) for r in rows]
-
-    show_table(("id", "name", "platform", "publishable", "disabled"), going(work()), "There are no sources yet.")
-
-
-@sources.command("disable")
-def source_disable(
-    source_id: str, on: Annotated[bool, typer.Option("--enable", help="Enable it again")] = False
-) -> None:
-    """Refuse everything from a source (or, with --enable, take it again)."""
-    conf = settings()
-
-    async def work() -> bool:
-        async with opened(conf) as db:
-            return await open_store(db, conf).disable(source_id, disabled=not on)
-
-    if not going(work()):
-        msg = f"there is no source {source_id}; see lead-router source list"
-        raise BadMessage(msg, code="not_found")
-    out.print(f"Source {source_id} is {'enabled' if on else 'disabled'}.")
-
-
-@sources.command("rotate")
-def source_rotate(
-    source_id: str, secret: Annotated[str | None, typer.Option(help="The platform's new signing secret")] = None
-) -> None:
-    """Give a source a new key, and a new secret. The old ones hold until the next rotation."""
-    conf = settings()
-
-    async def work() -> dict[str, object] | None:
-        async with opened(conf) as db:
-            store = open_store(db, conf)
-            for row in await store.load():
-                if source_id in (row["id"], row["name"]):
-                    known = Source(
-                        id=row["id"],
-                        name=row["name"],
-                        platform=row["platform"],
-                        publishable=row["publishable"],
-                        disabled=row["disabled"],
-                        secrets=(),
-                    )
-                    made = await rotate_source(store, known, secret)
-                    return msgspec.to_builtins(made) if made is not None else None
-        return None
-
-    made = going(work())
-    if made is None:
-        msg = f"there is no source {source_id}; see lead-router source list"
-        raise BadMessage(msg, code="not_found")
-    show_json(made)
-
-
-@sources.command("test")
-def source_test(
-    name: Annotated[str, typer.Argument(help="A source's name or id, or a platform")],
-    file: Annotated[Path, typer.Argument(help="A payload; standard input when not given")] = Path("-"),
-    query: Annotated[
-        str, typer.Option(help="What stands behind the hook's address, e.g. event=/type&email=/mail")
-    ] = "",
-    header: Annotated[list[str] | None, typer.Option(help="A header, e.g. 'Content-Type: …'; several times")] = None,
-) -> None:
-    """Show what a payload would become. Nothing is kept and no signature is checked."""
-    conf = settings()
-
-    async def platform() -> str:
-        async with opened(conf) as db:
-            rows = await open_store(db, conf).load()
-        return next((str(row["platform"]) for row in rows if name in (row["id"], row["name"])), name)
-
-    # A platform's own name needs no database.
-    found = platform_named(name) or platform_named(going(platform()))
-    if found is None:
-        msg = f"there is no source and no platform {name}; see lead-router source list"
-        raise BadMessage(msg, code="not_found")
-    pairs = [line.partition(":") for line in header or []]
-    shown = preview(
-        found,
-        read_file(file),
-        now=SystemClock().now(),
-        headers={key.strip().lower(): value.strip() for key, _, value in pairs},
-        query=dict(parse_qsl(query)),
-    )
-    show_json(shown)
-    if not shown["events"] and not shown["ignored"]:
-        raise typer.Exit(1)
 
 
 @policy.command("check")

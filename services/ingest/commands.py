@@ -9,11 +9,13 @@ from typing import Any, Final
 import msgspec
 
 from schemas.messages import NO_PROPERTIES
+from services.eventlog import deadletter
 from services.ingest.core.limits import BadItem
 from services.ingest.core.mapping import Facts, to_event
 from services.ingest.core.spelling import Speller
 from services.ingest.sources.base import Arrival, BadBody, Limits, Platform, clean_body
 from services.ingest.sources.registry import PLATFORMS, platform_named
+from services.ingest.sources.setup import SETUP, steps_of
 from services.ingest.store import KEY_MAX_CHARS, NewSource, Source, SourceStore
 from services.runtime.clock import Clock, SystemClock
 from services.runtime.db import Database
@@ -25,6 +27,10 @@ from services.runtime.settings import Settings
 KEY_MIN_CHARS: Final = 8
 NAME_MAX_CHARS: Final = 128
 SECRET_MAX_CHARS: Final = 512
+REJECTS_LOOKED_AT: Final = 500
+REJECTS_SHOWN: Final = 10
+# Platforms whose events name a contact by an id alone.
+LOOK_UPS: Final = ("hubspot",)
 
 
 def open_store(db: Database, settings: Settings, clock: Clock | None = None) -> SourceStore:
@@ -95,6 +101,69 @@ async def rotate_source(store: SourceStore, source: Source, secret: str | None =
         publishable=source.publishable,
     )
     return made if await store.rotate(source.id, made.write_key, secret) else None
+
+
+async def set_api_token(store: SourceStore, source_id: str, platform: str, token: str | None) -> bool:
+    """Let contacts be looked up at the platform with this token; None: not any more. False: no such source.
+
+    Raises:
+        BadMessage: `bad_token`, `no_look_up`.
+    """
+    if platform not in LOOK_UPS:
+        msg = f"contacts are looked up for {', '.join(LOOK_UPS)} only; {platform} sends all it knows in its events"
+        raise BadMessage(msg, code="no_look_up")
+    if token is not None and not (0 < len(token) <= SECRET_MAX_CHARS and token.isascii() and token.isprintable()):
+        msg = f"an API token has 1 to {SECRET_MAX_CHARS} printable ASCII characters"
+        raise BadMessage(msg, code="bad_token")
+    return await store.set_api_token(source_id, token)
+
+
+async def describe(db: Database, store: SourceStore, settings: Settings, ref: str) -> dict[str, Any] | None:
+    """All that may be shown of a source: what to do in its platform, what came last, what was refused and why.
+
+    Args:
+        ref: Its id or its name.
+
+    Returns:
+        None when there is no such source.
+    """
+    found = await store.about(ref)
+    if found is None:
+        return None
+    base = base_url(settings)
+    setup = SETUP[found["platform"]]
+    return {
+        **found,
+        "hook_url": f"{base}/hooks/{found['id']}",
+        "steps": steps_of(found["platform"], base, found["id"]),
+        "secret_is": setup.secret,
+        "last_rejects": await _last_rejects(db, found["id"]),
+    }
+
+
+async def _last_rejects(db: Database, source_id: str) -> list[dict[str, Any]]:
+    letters = await deadletter.list_letters(db, stage="ingest", limit=REJECTS_LOOKED_AT)
+    of_it = [letter for letter in letters if _source_of(letter.key) == source_id]
+    return [
+        {"id": one.id, "at": one.died_at, "reason": one.reason, "detail": one.detail, "times": one.attempts}
+        for one in of_it[:REJECTS_SHOWN]
+    ]
+
+
+def _source_of(key: bytes | None) -> str | None:
+    try:
+        return msgspec.json.decode(key or b"", type=_Origin).source
+    except msgspec.DecodeError:
+        return None
+
+
+class _Origin(msgspec.Struct):
+    source: str
+
+
+def base_url(settings: Settings) -> str:
+    """How platforms call us."""
+    return (settings.public_url or f"http://{settings.host}:{settings.port}").rstrip("/")
 
 
 def preview(

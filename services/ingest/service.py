@@ -17,6 +17,7 @@ from services.eventlog import deadletter
 from services.eventlog.ports import DeadRecord, Log, Outbox
 from services.ingest.api.doors import Doors
 from services.ingest.api.sources import source_router
+from services.ingest.api.trial import trial_router
 from services.ingest.commands import create_source
 from services.ingest.core.addresses import networks
 from services.ingest.handler import metrics
@@ -73,6 +74,7 @@ class IngestService:
         self._settings = settings
         self._db = db
         self._log = log
+        self._clock = clock
         self._loops = loops
         self.store = SourceStore(db, box, clock)
         self._sources = SourceCache(self.store, box, clock, listener)
@@ -91,6 +93,7 @@ class IngestService:
             beat=lambda: loops.beat(LOOP),
         )
         limits, spelling = limits_of(settings), Spelling(policies)
+        self._spelling = spelling
         deadletter.remade_by(REQUESTS, Remaker(limits, spelling))
         self._receiver = Receiver(self._committer, self._sources, spelling, limits, clock)
         self._doors = Doors(self._receiver, self._sources, settings, clock, trusted)
@@ -102,7 +105,10 @@ class IngestService:
 
     def routers(self) -> Sequence[APIRouter]:
         """The API of sources."""
-        return [source_router(self.store, self._sources, self._db, self._settings)]
+        return [
+            source_router(self.store, self._sources, self._db, self._settings),
+            trial_router(self.store, self._sources, self._clock, self._spelling.names),
+        ]
 
     async def start(self, *, consume: bool = True) -> None:
         """Load the sources and begin to take events.

@@ -5,9 +5,10 @@ Owns: the PostgreSQL schema `ingest`. Write keys are kept as SHA-256, signing se
 
 import asyncio
 import contextlib
-from collections import Counter
+from collections import Counter, deque
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
-from typing import Final
+from typing import Any, Final
 
 import asyncpg
 import msgspec
@@ -27,12 +28,17 @@ MISS_RELOAD_S: Final = 1.0
 # Should a notification be lost, a change is seen after this long.
 RELOAD_S: Final = 30.0
 FLUSH_S: Final = 10.0
+RECENT_MAX: Final = 10
 KEY_MAX_CHARS: Final = 256
-_COLUMNS: Final = "id, name, platform, key_hash, old_key_hash, secret, old_secret, publishable, disabled"
+_COLUMNS: Final = "id, name, platform, key_hash, old_key_hash, secret, old_secret, publishable, disabled, api_token"
 
 
 class Source(msgspec.Struct, frozen=True, kw_only=True):
-    """One source as requests meet it. `secrets` are open, newest first; never log it."""
+    """One source as requests meet it. `secrets` are open, newest first; never log it.
+
+    Attributes:
+        api_token: With it contacts are looked up at the platform; None: they are not.
+    """
 
     id: str
     name: str
@@ -40,6 +46,14 @@ class Source(msgspec.Struct, frozen=True, kw_only=True):
     publishable: bool
     disabled: bool
     secrets: tuple[str, ...]
+    api_token: str | None = None
+
+
+class Recent(msgspec.Struct, frozen=True):
+    """One of a source's last events: no more than what it was and when it came."""
+
+    signal: str
+    at: datetime
 
 
 class NewSource(msgspec.Struct, frozen=True, kw_only=True):
@@ -55,6 +69,10 @@ class NewSource(msgspec.Struct, frozen=True, kw_only=True):
 
 def _context(source_id: str) -> str:
     return f"source:{source_id}"
+
+
+def _token_context(source_id: str) -> str:
+    return f"source-api:{source_id}"
 
 
 class SourceStore:
@@ -91,6 +109,23 @@ class SourceStore:
             found: str | None = await pg.fetchval("SELECT id FROM ingest.source WHERE name = $1", name)
         return found
 
+    async def about(self, ref: str) -> Mapping[str, Any] | None:
+        """What may be shown of the source with that id or name; the id wins."""
+        query = """
+            SELECT id, name, platform, publishable, disabled, secret IS NOT NULL AS signed,
+              api_token IS NOT NULL AS looks_up, created_at, rotated_at, seen_at, accepted, rejected, recent,
+              (SELECT count(*) FROM ingest.waiting w WHERE w.source_id = s.id) AS waiting
+            FROM ingest.source s WHERE id = $1 OR name = $1 ORDER BY id = $1 DESC LIMIT 1
+        """
+        async with self._db.raw() as pg:
+            row = await pg.fetchrow(query, ref)
+        if row is None:
+            return None
+        found = dict(row)
+        if isinstance(found["recent"], str | bytes):
+            found["recent"] = msgspec.json.decode(found["recent"])
+        return found
+
     async def rotate(self, source_id: str, write_key: str, secret: str | None) -> bool:
         """Give a source another key (and secret); the ones before go on working until the next rotation.
 
@@ -111,6 +146,13 @@ class SourceStore:
             query = "UPDATE ingest.source SET disabled = $2 WHERE id = $1 RETURNING id"
             return await pg.fetchval(query, source_id, disabled) is not None
 
+    async def set_api_token(self, source_id: str, token: str | None) -> bool:
+        """With which token the platform is asked about contacts; None: not any more. False when there is no source."""
+        sealed = self._box.seal(token, _token_context(source_id)) if token else None
+        async with self._db.raw() as pg:
+            query = "UPDATE ingest.source SET api_token = $2 WHERE id = $1 RETURNING id"
+            return await pg.fetchval(query, source_id, sealed) is not None
+
     async def delete(self, source_id: str) -> bool:
         """Forget a source; its events stay. False when there is no such source."""
         async with self._db.raw() as pg:
@@ -122,16 +164,24 @@ class SourceStore:
             rows: list[asyncpg.Record] = await pg.fetch(f"SELECT {_COLUMNS} FROM ingest.source")
         return rows
 
-    async def count(self, accepted: Counter[str], rejected: Counter[str], seen_at: datetime) -> None:
-        """Add to the counters of sources, all in one statement."""
+    async def count(
+        self,
+        accepted: Counter[str],
+        rejected: Counter[str],
+        seen_at: datetime,
+        recent: Mapping[str, Sequence[Recent]] | None = None,
+    ) -> None:
+        """Add to the counters of sources, all in one statement; `recent` are their newest events, newest first."""
         ids = sorted({*accepted, *rejected})
         query = """
             UPDATE ingest.source s SET seen_at = greatest(s.seen_at, $4), accepted = s.accepted + u.good,
-              rejected = s.rejected + u.bad
-            FROM unnest($1::text[], $2::bigint[], $3::bigint[]) AS u(id, good, bad) WHERE s.id = u.id
+              rejected = s.rejected + u.bad,
+              recent = jsonb_path_query_array(u.recent::jsonb || s.recent, '$[0 to 9]')
+            FROM unnest($1::text[], $2::bigint[], $3::bigint[], $5::text[]) AS u(id, good, bad, recent) WHERE s.id = u.id
         """
+        newest = [msgspec.json.encode((recent or {}).get(i, ())).decode() for i in ids]
         async with self._db.raw() as pg:
-            await pg.execute(query, ids, [accepted[i] for i in ids], [rejected[i] for i in ids], seen_at)
+            await pg.execute(query, ids, [accepted[i] for i in ids], [rejected[i] for i in ids], seen_at, newest)
 
 
 class SourceCache:
@@ -149,6 +199,7 @@ class SourceCache:
         self._task: asyncio.Task[None] | None = None
         self._accepted: Counter[str] = Counter()
         self._rejected: Counter[str] = Counter()
+        self._recent: dict[str, deque[Recent]] = {}
         if listener is not None:
             listener.on(CHANNEL, lambda _: self._changed.set())
 
@@ -189,14 +240,23 @@ class SourceCache:
             found = self._by_id.get(source_id)
         return found
 
+    def looked_up(self) -> list[Source]:
+        """Sources whose contacts are looked up at the platform."""
+        return [source for source in self._by_id.values() if source.api_token is not None]
+
     def signing(self, platform: str) -> list[Source]:
         """Sources of a platform that have a secret."""
         return [source for source in self._by_id.values() if source.platform == platform and source.secrets]
 
-    def count(self, source_id: str, accepted: int, rejected: int) -> None:
+    def count(self, source_id: str, accepted: int, rejected: int, signals: Iterable[str] = ()) -> None:
         """Remember what a source sent, to be written later."""
         self._accepted[source_id] += accepted
         self._rejected[source_id] += rejected
+        newest = self._recent.get(source_id)
+        if newest is None:
+            newest = self._recent[source_id] = deque(maxlen=RECENT_MAX)
+        now = self._clock.now()
+        newest.extendleft([Recent(signal, now) for signal in signals])
 
     async def refresh(self) -> None:
         """Read the table again.
@@ -219,6 +279,7 @@ class SourceCache:
 
     def _made(self, row: asyncpg.Record) -> Source:
         sealed = [bytes(row[name]) for name in ("secret", "old_secret") if row[name] is not None]
+        token = row["api_token"]
         return Source(
             id=row["id"],
             name=row["name"],
@@ -226,6 +287,7 @@ class SourceCache:
             publishable=row["publishable"],
             disabled=row["disabled"],
             secrets=tuple(self._box.open(one, _context(row["id"])) for one in sealed),
+            api_token=self._box.open(bytes(token), _token_context(row["id"])) if token is not None else None,
         )
 
     async def _not_stale(self) -> None:
@@ -274,8 +336,9 @@ class SourceCache:
         if not accepted and not rejected:
             return
         self._accepted, self._rejected = Counter(), Counter()
+        recent, self._recent = self._recent, {}
         try:
-            await self._store.count(accepted, rejected, self._clock.now())
+            await self._store.count(accepted, rejected, self._clock.now(), {i: tuple(q) for i, q in recent.items()})
         except Unavailable:
             self._accepted.update(accepted)
             self._rejected.update(rejected)

@@ -1,6 +1,7 @@
 """The tables of ingest, for the queries of its API."""
 
-from sqlalchemy import BigInteger, Boolean, Column, DateTime, LargeBinary, MetaData, Table, Text, text
+from sqlalchemy import BigInteger, Boolean, Column, DateTime, Identity, LargeBinary, MetaData, Table, Text, text
+from sqlalchemy.dialects.postgresql import JSONB
 
 metadata = MetaData(schema="ingest")
 
@@ -21,4 +22,26 @@ source = Table(
     Column("seen_at", DateTime(timezone=True)),
     Column("accepted", BigInteger, nullable=False, server_default=text("0")),
     Column("rejected", BigInteger, nullable=False, server_default=text("0")),
+    Column("recent", JSONB, nullable=False, server_default=text("'[]'")),
+    Column("api_token", LargeBinary),
+)
+
+waiting = Table(
+    "waiting",
+    metadata,
+    Column("seq", BigInteger, Identity(always=True), primary_key=True),
+    Column("source_id", Text, nullable=False),
+    Column("object_id", Text, nullable=False),
+    Column("key", LargeBinary, nullable=False),
+    Column("value", LargeBinary, nullable=False),
+    Column("since", DateTime(timezone=True), nullable=False),
+    Column("retry_at", DateTime(timezone=True), nullable=False),
+)
+
+enricher = Table(
+    "enricher",
+    metadata,
+    Column("one", Boolean, primary_key=True, server_default=text("true")),
+    Column("owner", Text, nullable=False),
+    Column("expires_at", DateTime(timezone=True), nullable=False),
 )

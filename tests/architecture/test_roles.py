@@ -49,6 +49,8 @@ MAY = {
     "DELETE /v1/sources/{source_id}": "m",
     "POST /v1/sources/{source_id}/rotate": "m",
     "POST /v1/sources/{source_id}/disable": "m",
+    "POST /v1/sources/{source_id}/test": "m",
+    "PUT /v1/sources/{source_id}/api-token": "m",
     "POST /v1/tokens": "",
     "GET /v1/tokens": "",
     "DELETE /v1/tokens/{token_id}": "",

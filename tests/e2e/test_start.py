@@ -86,6 +86,9 @@ async def test_data_folder_in_use_and_commands_beside(tmp_path: Path) -> None:
         assert isinstance(await client.notices("anna"), list)
         added = run(product, "source", "add", "crm", "--platform", "segment", "--write-key", "my-own-key-123")
         assert '"write_key": "my-own-key-123"' in added.stdout, added.stderr
+        shown = run(product, "source", "show", "crm")
+        assert "What to do:" in shown.stdout, shown.stderr
+        assert "no source nobody" in run(product, "source", "show", "nobody").stderr
         client.access["source"] = "my-own-key-123"
         await client.batch([{"type": "identify", "userId": "u1", "traits": {"email": "aino@fjordsoft.example"}}])
         await client.close()

@@ -7,7 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy import select, tuple_
 from starlette.responses import Response
 
-from services.ingest.commands import create_source, rotate_source
+from services.ingest.commands import base_url, create_source, describe, rotate_source
 from services.ingest.store import NewSource, SourceCache, SourceStore
 from services.ingest.tables import source as table
 from services.runtime.access import Identity, require
@@ -51,8 +51,7 @@ def source_router(store: SourceStore, cache: SourceCache, db: Database, settings
     router = APIRouter(prefix="/v1/sources", tags=["sources"])
 
     def hook_url(source_id: str) -> str:
-        base = settings.public_url or f"http://{settings.host}:{settings.port}"
-        return f"{base.rstrip('/')}/hooks/{source_id}"
+        return f"{base_url(settings)}/hooks/{source_id}"
 
     def fresh(made: NewSource) -> dict[str, Any]:
         return {
@@ -82,11 +81,10 @@ def source_router(store: SourceStore, cache: SourceCache, db: Database, settings
         }
 
     async def one(source_id: str) -> dict[str, Any]:
-        async with db.begin() as connection:
-            row = (await connection.execute(select(table).where(table.c.id == source_id))).first()
-        if row is None:
+        found = await describe(db, store, settings, source_id)
+        if found is None or found["id"] != source_id:
             raise _none(source_id)
-        return shown(row)
+        return found
 
     @router.get("")
     async def list_sources(_who: Marketing, limit: Limit = 50, cursor: Cursor = None) -> dict[str, Any]:
@@ -112,7 +110,7 @@ def source_router(store: SourceStore, cache: SourceCache, db: Database, settings
 
     @router.get("/{source_id}")
     async def show(_who: Marketing, source_id: str) -> dict[str, Any]:
-        """One source."""
+        """One source: what to do in its platform, what came last, what was refused and why."""
         return await one(source_id)
 
     @router.delete("/{source_id}", status_code=204)

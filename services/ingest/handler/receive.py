@@ -179,7 +179,7 @@ class Receiver:
         return room
 
     def _count(self, source: Source, accepted: int, signals: Counter[str], rejected: Sequence[Rejected]) -> None:
-        self._sources.count(source.id, accepted, len(rejected))
+        self._sources.count(source.id, accepted, len(rejected), signals)
         for signal, count in signals.items():
             metrics.ACCEPTED.labels(source.name, signal if known(signal) else "custom").inc(count)
         for bad in rejected:

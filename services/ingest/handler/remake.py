@@ -59,6 +59,13 @@ class Spelling:
             self._version, self._speller = policy.version, Speller(policy.spellings)
         return self._speller
 
+    def names(self) -> Mapping[str, str]:
+        """The company's own names of events; empty while there is no policy."""
+        try:
+            return self._policies.active.spellings if self._policies is not None else {}
+        except Unavailable:
+            return {}
+
 
 class Origin(msgspec.Struct, frozen=True, kw_only=True):
     """The key of a dead letter: all that is needed to read its bytes again."""

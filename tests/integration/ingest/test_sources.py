@@ -49,6 +49,38 @@ async def test_the_life_of_a_source(ingest: Ingest) -> None:
     assert (await ingest.api("POST", f"/v1/sources/{made['id']}/rotate")).status_code == 404
 
 
+async def test_what_to_do_what_came_and_what_was_refused(ingest: Ingest) -> None:
+    bad = {"batch": [*PAGE["batch"], {"type": "page"}]}
+    await ingest.post("/v1/batch", bad)
+    await ingest.service._sources._flush()
+    path = f"/v1/sources/{ingest.source.id}"
+    shown = (await ingest.api("GET", path)).json()
+    assert shown["hook_url"] in shown["steps"][1]
+    assert [one["signal"] for one in shown["recent"]] == ["page.viewed"]
+    [refused] = shown["last_rejects"]
+    assert (refused["reason"], refused["times"]) == ("no_id", 1)
+    for n in range(12):
+        body = {"batch": [{"type": "track", "event": f"own {n}", "userId": "u1"}]}
+        await ingest.post("/v1/batch", body)
+    await ingest.service._sources._flush()
+    shown = (await ingest.api("GET", path)).json()
+    assert [one["signal"] for one in shown["recent"]] == [f"own_{n}" for n in range(11, 1, -1)]
+    assert (await ingest.api("GET", "/v1/sources/web shop")).status_code == 404
+
+
+async def test_a_payload_is_tried_out_and_not_kept(ingest: Ingest) -> None:
+    made = await ingest.create("any", "json")
+    path = f"/v1/sources/{made.id}/test?event=/what&email=/who"
+    shown = (await ingest.api("POST", path, json={"what": "Demo Requested", "who": "a@nordwind.example"})).json()
+    assert [(one["signal"], one["ids"][0]["value"]) for one in shown["events"]] == [
+        ("demo.requested", "a@nordwind.example")
+    ]
+    assert (await ingest.api("POST", path, content=b"{")).json()["rejected"][0]["code"] == "malformed_json"
+    assert (await ingest.api("POST", "/v1/sources/none/test", json={})).status_code == 404
+    assert await ingest.events() == []
+    assert await ingest.dead() == []
+
+
 async def test_lists_go_on_where_they_ended(ingest: Ingest) -> None:
     for n in range(4):
         await ingest.create(f"source {n}", "segment")

@@ -25,6 +25,7 @@ from services.runtime.db import Database, Listener
 from services.runtime.settings import Settings
 from tests.chaos import traffic, verify
 from tests.chaos.processes import Nursery, Process
+from tests.chaos.waiting import quiet
 from tests.e2e.product import free_port
 from tests.support.kafka import Cluster
 from tests.support.postgres import execute, run_alone, url_of
@@ -130,7 +131,7 @@ class World:
             for process in alive:
                 assert process.running, f"{process.mode} ended with {process.code}: {process.tail()}"
 
-        await verify.quiet(eyes.db, eyes.log, seconds, check)
+        await quiet(eyes.db, eyes.log, seconds, check)
         return await verify.verify(eyes.db, eyes.log, eyes.policy, self.poison, sent=self.sent, **more)
 
     def close(self) -> None:

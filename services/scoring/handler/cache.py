@@ -1,8 +1,10 @@
 """What does this process remember between batches? Nothing here is the truth: the database is."""
 
 from collections import deque
+from collections.abc import Iterable, Mapping
 from typing import Final
 
+from services.scoring.core.identity import ANONYMOUS
 from services.scoring.core.link import Lead, Link
 from services.scoring.core.profile import Profile
 
@@ -15,6 +17,9 @@ class Cache:
 
     Attributes:
         links, leads: Changed by batches in flight; a look-up that began before they committed does not see them.
+        settled, settled_leads: Links of strong identifiers, and leads, as the database had them when we last looked. Like
+            profiles they may be out of date when another process writes: whatever is told or changed of a lead is
+            written only if its shape is still the same. Browsers are looked up each time: their turns move no shape.
         recent: Event ids of the last batches.
         touched: Batch to the profiles that it used, oldest first: the order of forgetting.
     """
@@ -23,8 +28,48 @@ class Cache:
         self.profiles: dict[bytes, Profile] = {}
         self.links: dict[bytes, Link] = {}
         self.leads: dict[bytes, Lead] = {}
+        self.settled: dict[bytes, Link] = {}
+        self.settled_leads: dict[bytes, Lead] = {}
+        self.erasures = -1
         self.recent: deque[frozenset[bytes]] = deque(maxlen=KEPT_BATCHES)
         self.touched: deque[tuple[int, list[bytes]]] = deque()
+
+    def settle(self, links: Mapping[bytes, Link], leads: Mapping[bytes, Lead]) -> None:
+        """Keep what the database shows."""
+        if len(self.settled) > CACHE_MAX or len(self.settled_leads) > CACHE_MAX:
+            self.unsettle()
+        self.settled_leads.update(leads)
+        self.settled.update((key, link) for key, link in links.items() if link.kind != ANONYMOUS)
+
+    def unsettle(self) -> None:
+        """Look up all links and leads anew."""
+        self.settled.clear()
+        self.settled_leads.clear()
+
+    def held(self, keys: Iterable[bytes]) -> tuple[dict[bytes, Link], dict[bytes, Lead]]:
+        """What need not be looked up."""
+        links: dict[bytes, Link] = {}
+        leads: dict[bytes, Lead] = {}
+        for key in keys:
+            link = self.settled.get(key)
+            chain = None if link is None else self._chain(link)
+            if link is not None and chain is not None:
+                links[key] = link
+                for lead in chain:
+                    leads[lead.id] = lead
+        return links, leads
+
+    def _chain(self, link: Link) -> list[Lead] | None:
+        """The link's lead and those that it was merged into, if all are here."""
+        chain: list[Lead] = []
+        at: bytes | None = link.lead
+        while at is not None:
+            lead = self.settled_leads.get(at)
+            if lead is None:
+                return None
+            chain.append(lead)
+            at = lead.merged_into
+        return chain
 
     def forget(self, seq: int) -> None:
         """Drop the longest unused profiles above the limit, never one that a batch in flight holds."""

@@ -132,10 +132,14 @@ class ScoringHandler:
             seq, visible = self._seq, self._done_seq
             self._busy_at, self._collected = self._clock.monotonic(), False
             await self._forgotten.refresh(self._looking)
+            if cache.erasures != self._forgotten.erasures:
+                cache.erasures = self._forgotten.erasures
+                cache.unsettle()
             events, dead = await self._decode(batch)
+            self._settle(cache, visible)
             found = await self._look_up(cache, events)
             began = self._clock.monotonic()
-            links, leads = self._identities(cache, found, visible)
+            links, leads = self._identities(cache, found)
             recent = await self._just_now(events, links)
             for key, profile in found.profiles.items():
                 if key not in cache.profiles:
@@ -263,19 +267,32 @@ class ScoringHandler:
             key = event.idents[0].key
             if key not in cache.profiles:
                 keys.add(key)
-        found = await probe.probe(self._looking, ids, side, keys, idents)
+        held, held_leads = cache.held(idents)
+        found = await probe.probe(self._looking, ids, side, keys, idents - held.keys())
         more = _generations(events, {**found.links, **cache.links})
         if more:
             await probe.probe_more(self._looking, found, more - cache.profiles.keys(), more)
+        cache.settle(found.links, found.leads)
+        found.links.update(held)
+        found.leads = {**held_leads, **found.leads}
         return found
 
     @staticmethod
-    def _identities(cache: Cache, found: probe.Found, visible: int) -> tuple[dict[bytes, Link], dict[bytes, Lead]]:
-        """Links and leads as looked up, with what batches that the look-up cannot have seen have changed."""
+    def _settle(cache: Cache, visible: int) -> None:
+        """What a look-up of now sees is in flight no more."""
+        cache.settle(
+            {key: link for key, link in cache.links.items() if link.seq <= visible},
+            {key: lead for key, lead in cache.leads.items() if lead.seq <= visible},
+        )
+        cache.links = {key: link for key, link in cache.links.items() if link.seq > visible}
         cache.leads = {key: lead for key, lead in cache.leads.items() if lead.seq > visible}
+
+    @staticmethod
+    def _identities(cache: Cache, found: probe.Found) -> tuple[dict[bytes, Link], dict[bytes, Lead]]:
+        """Links and leads as looked up, with what batches that the look-up cannot have seen have changed."""
         leads = {**found.leads, **cache.leads}
         # A link whose lead we do not see has been moved by somebody else: what the database says is newer.
-        cache.links = {key: link for key, link in cache.links.items() if link.seq > visible and link.lead in leads}
+        cache.links = {key: link for key, link in cache.links.items() if link.lead in leads}
         return {**found.links, **cache.links}, leads
 
     async def _just_now(self, events: list[Event], links: Mapping[bytes, Link]) -> dict[bytes, list[CauseIn]]:

@@ -45,8 +45,9 @@ async def save_timers(
         pairs = sorted(drop)
         await pg.execute(DROP, [lead for lead, _ in pairs], [kind for _, kind in pairs])
     if put:
-        last = sorted({(t.lead_id, t.kind): t for t in put}.values(), key=lambda t: (t.lead_id, t.kind))
-        rows = [(t.lead_id, t.kind, parts[t.lead_id], t.due_at, t.gen) for t in last]
+        last = {(t.lead_id, t.kind): t for t in put}
+        ordered = [(key, last[key]) for key in sorted(last)]
+        rows = [(lead, kind, parts[lead], t.due_at, t.gen) for (lead, kind), t in ordered]
         await pg.execute(PUT, *map(list, zip(*rows, strict=True)))
 
 

@@ -45,37 +45,39 @@ async def measure(client: Client, rate: int, seconds: float) -> list[float]:
     took: dict[str, float] = {}
     headers = {"Authorization": f"Bearer {client.access['reps']['anna']}"}
     limits = httpx.Limits(max_connections=64, max_keepalive_connections=64)
-    async with httpx.AsyncClient(base_url=client.access["url"], limits=limits, timeout=30) as http:
-        async with http.stream("GET", "/v1/inbox/stream", headers=headers, timeout=None) as stream:
+    async with (
+        httpx.AsyncClient(base_url=client.access["url"], limits=limits, timeout=30) as http,
+        http.stream("GET", "/v1/inbox/stream", headers=headers, timeout=None) as stream,
+    ):
 
-            async def read() -> None:
-                async for line in stream.aiter_lines():
-                    now = time.perf_counter()
-                    if line.startswith("data:"):
-                        for key in MARKER.findall(line):
-                            took.setdefault(key, now)
+        async def read() -> None:
+            async for line in stream.aiter_lines():
+                now = time.perf_counter()
+                if line.startswith("data:"):
+                    for key in MARKER.findall(line):
+                        took.setdefault(key, now)
 
-            reading = asyncio.create_task(read())
-            posts = []
-            began = time.perf_counter()
-            for number in range(int(rate * seconds)):
-                due = began + number / rate
-                await asyncio.sleep(max(0.0, due - time.perf_counter()))
-                marker = f"/m{uuid.uuid4().hex[:12]}"
-                sent[marker] = due
-                user, _ = people[number % PEOPLE]
-                page = {
-                    "userId": user,
-                    "messageId": str(uuid.uuid4()),
-                    "timestamp": clock.now().isoformat(),
-                    "properties": {"url": f"https://aurora.example{marker}", "path": marker},
-                }
-                posts.append(asyncio.create_task(http.post("/v1/page", json=page, auth=(client.access["source"], ""))))
-            answers = await asyncio.gather(*posts, return_exceptions=True)
-            await asyncio.sleep(2)
-            reading.cancel()
-            with contextlib.suppress(asyncio.CancelledError, httpx.HTTPError):
-                await reading
+        reading = asyncio.create_task(read())
+        posts = []
+        began = time.perf_counter()
+        for number in range(int(rate * seconds)):
+            due = began + number / rate
+            await asyncio.sleep(max(0.0, due - time.perf_counter()))
+            marker = f"/m{uuid.uuid4().hex[:12]}"
+            sent[marker] = due
+            user, _ = people[number % PEOPLE]
+            page = {
+                "userId": user,
+                "messageId": str(uuid.uuid4()),
+                "timestamp": clock.now().isoformat(),
+                "properties": {"url": f"https://aurora.example{marker}", "path": marker},
+            }
+            posts.append(asyncio.create_task(http.post("/v1/page", json=page, auth=(client.access["source"], ""))))
+        answers = await asyncio.gather(*posts, return_exceptions=True)
+        await asyncio.sleep(2)
+        reading.cancel()
+        with contextlib.suppress(asyncio.CancelledError, httpx.HTTPError):
+            await reading
     failed = sum(1 for a in answers if isinstance(a, BaseException) or a.status_code != 200)
     if failed:
         print(f"  {failed} requests failed")

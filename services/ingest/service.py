@@ -22,8 +22,10 @@ from services.ingest.commands import create_source
 from services.ingest.core.addresses import networks
 from services.ingest.handler import metrics
 from services.ingest.handler.commit import Committer
+from services.ingest.handler.enrich import Enricher
 from services.ingest.handler.receive import STAGE, Receiver
 from services.ingest.handler.remake import REQUESTS, Policies, Remaker, Spelling
+from services.ingest.handler.waiting import Waiting
 from services.ingest.sources.base import Limits
 from services.ingest.store import NewSource, SourceCache, SourceStore
 from services.runtime.access import Access
@@ -31,6 +33,7 @@ from services.runtime.clock import Clock
 from services.runtime.db import Database, Listener
 from services.runtime.errors import LeadRouterError, Misconfigured
 from services.runtime.health import Loops
+from services.runtime.outgoing import Outgoing
 from services.runtime.secretbox import SecretBox
 from services.runtime.settings import Settings
 
@@ -95,7 +98,19 @@ class IngestService:
         limits, spelling = limits_of(settings), Spelling(policies)
         self._spelling = spelling
         deadletter.remade_by(REQUESTS, Remaker(limits, spelling))
-        self._receiver = Receiver(self._committer, self._sources, spelling, limits, clock)
+        waiting = Waiting(db, clock)
+        self._receiver = Receiver(
+            self._committer, waiting, self._sources, spelling=spelling, limits=limits, clock=clock
+        )
+        self._enricher = Enricher(
+            waiting,
+            self._sources,
+            Outgoing(settings, settings.hubspot_url),
+            self._committer.commit,
+            owner=log.owner,
+            settings=settings,
+            clock=clock,
+        )
         self._doors = Doors(self._receiver, self._sources, settings, clock, trusted)
         self._task: asyncio.Task[None] | None = None
 
@@ -118,11 +133,14 @@ class IngestService:
         """
         await self._sources.start()
         await self._committer.start()
+        if consume:
+            await self._enricher.start()
         if self._spool is not None and consume:
             self._task = asyncio.create_task(self._relay(self._spool), name="ingest spool")
 
     async def stop(self, deadline_s: float) -> None:
         """Commit what waits, publish what is spooled if the log takes it, write the counters."""
+        await self._enricher.stop()
         await self._committer.stop(deadline_s)
         self._loops.forget(LOOP)
         if self._task is not None:
@@ -140,6 +158,8 @@ class IngestService:
             return "the sources are not loaded yet"
         if self._committer.ended:
             return "the commit loop has ended; see the log"
+        if self._enricher.ended:
+            return "the loop that looks contacts up has ended; see the log"
         return None
 
     async def publishable_key(self, key: str) -> bool:

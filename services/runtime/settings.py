@@ -58,6 +58,12 @@ class Settings(BaseSettings):
     ingest_queue_max: int = Field(20_000, ge=100, le=1_000_000)
     trusted_proxies: str = Field("", description="Comma list of networks whose X-Forwarded-For counts")
 
+    # -- look-ups of contacts that a platform names by its id alone
+    hubspot_url: str = Field("https://api.hubapi.com", description="Where HubSpot's API is")
+    hubspot_calls_per_10s: int = Field(100, ge=1, le=1000, description="Calls to HubSpot's API, for each source")
+    look_up_wait_s: float = Field(3600.0, ge=1, le=604_800, description="An event waits so long, then goes without")
+    look_up_cache_s: float = Field(3600.0, ge=0, le=86400, description="A contact is asked for again after so long")
+
     # -- behaviour
     dedupe_days: int = Field(90, ge=2, le=730, description="Older events are kept as too_old, not scored")
     fresh_s: float = Field(120.0, ge=5, le=3600, description="An alert about something older is no news")

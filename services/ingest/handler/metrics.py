@@ -45,3 +45,9 @@ QUEUE: Final = Gauge("leadrouter_ingest_queue_events", "Events that wait for the
 REQUEST_SECONDS: Final = Histogram(
     "leadrouter_ingest_request_seconds", "Time of one request, by door", ("door",), registry=REGISTRY, buckets=FAST
 )
+LOOK_UPS: Final = Counter(
+    "leadrouter_ingest_look_ups_total",
+    "Contacts asked for at HubSpot, by status; `away`, `refused`; `too_late`: events that went without",
+    ("outcome",),
+    registry=REGISTRY,
+)

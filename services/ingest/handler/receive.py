@@ -20,6 +20,7 @@ from services.ingest.core.mapping import Facts, known
 from services.ingest.handler import metrics
 from services.ingest.handler.commit import Committer
 from services.ingest.handler.remake import Origin, Spelling, message_of
+from services.ingest.handler.waiting import Waiting
 from services.ingest.sources.base import Arrival, BadBody, Limits, Parsed, Platform, Rejected
 from services.ingest.store import Source, SourceCache
 from services.runtime.clock import Clock
@@ -67,8 +68,16 @@ class Receiver:
     """Handles requests whose source is known."""
 
     def __init__(
-        self, committer: Committer, sources: SourceCache, spelling: Spelling, limits: Limits, clock: Clock
+        self,
+        committer: Committer,
+        waiting: Waiting,
+        sources: SourceCache,
+        *,
+        spelling: Spelling,
+        limits: Limits,
+        clock: Clock,
     ) -> None:
+        self._waiting = waiting
         self._committer = committer
         self._sources = sources
         self._spelling = spelling
@@ -112,20 +121,23 @@ class Receiver:
             parsed = Parsed(seen=[], rejected=[whole])
         messages, signals = await self._map(parsed, facts)
         dead = self._dead(parsed.rejected, source, platform, arrival.received_at, peer)
+        taken = len(messages)
         try:
+            if source.api_token is not None and messages:
+                messages = await self._waiting.hold(source.id, messages)
             await self._committer.commit(messages, dead)
         except BadMessage as error:
             return problem(413, error.code, error.message)
         except LeadRouterError as error:
             return away(error)
-        self._count(source, len(messages), signals, parsed.rejected)
+        self._count(source, taken, signals, parsed.rejected)
         self._count_ignored(platform, parsed)
         if refused is not None and not keep_all:
             body = {"code": refused.code, "message": refused.message, "detail": None}
             return Answer(status=refused.status, body=msgspec.json.encode(body))
         if told is not None:
             return told(parsed)
-        return Answer(body=_summary(len(messages), parsed.rejected)) if parsed.rejected else _OK
+        return Answer(body=_summary(taken, parsed.rejected)) if parsed.rejected else _OK
 
     async def _map(self, parsed: Parsed, facts: Facts) -> tuple[list[Message], Counter[str]]:
         """Messages of the good items; those that turn out bad join the rejected ones."""

@@ -1,8 +1,7 @@
 """HubSpot: app webhooks (v3 signature), workflow webhooks with a whole contact, and deal stages.
 
 An app webhook names its contact only by an object id: the event is kept under the CRM id `hubspot:<portal>:<object>`.
-`api_path` says where the contact's address can be looked up; whoever does so reports the address with a
-`person.identified` that carries both, and all earlier events are then that person's.
+`api_path` says where the contact can be looked up; `handler/enrich.py` does so for sources that have an API token.
 
 Source: https://developers.hubspot.com/docs/api/webhooks
 """

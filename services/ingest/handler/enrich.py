@@ -1,0 +1,269 @@
+"""Whose is an event that names its contact by HubSpot's id alone? Looked up at HubSpot, off the path of requests.
+
+One process at a time looks up. An event goes into the log once its contact is known, after all earlier ones of that
+contact; when HubSpot does not know it, or does not say in time, it goes under the CRM id alone. A crash between the log
+and the deletion of the row puts an event into the log twice, which readers skip.
+"""
+
+import asyncio
+import math
+from collections import OrderedDict, deque
+from collections.abc import Awaitable, Callable, Sequence
+from datetime import timedelta
+from itertools import groupby
+from typing import Any, Final, Protocol
+
+import asyncpg
+import msgspec
+import structlog
+
+from schemas.codec import Message, encode
+from schemas.messages import Identifier
+from schemas.topics import TRACKING_EVENTS
+from services.ingest.core.identity import clean_email, partition_key
+from services.ingest.core.limits import BadItem
+from services.ingest.core.traits import person_traits
+from services.ingest.handler import metrics
+from services.ingest.handler.waiting import Held, Waiting
+from services.ingest.sources import hubspot
+from services.ingest.store import Source
+from services.runtime.clock import Clock
+from services.runtime.db import AWAY
+from services.runtime.errors import LeadRouterError, Refused, Unavailable
+from services.runtime.outgoing import Outgoing, Reply
+from services.runtime.settings import Settings
+
+log = structlog.get_logger(__name__)
+
+TURN_S: Final = 1.0
+# With no source that looks up, only what an earlier one left behind is looked for.
+IDLE_S: Final = 30.0
+AWAY_S: Final = 10.0
+PUT_OFF_S: Final = 30.0
+DENIED_S: Final = 60.0
+RETRY_MAX_S: Final = 600.0
+WINDOW_S: Final = 10.0
+CACHE_MAX: Final = 50_000
+DELETED: Final = "person.deleted"
+OK, NOT_FOUND, TOO_MANY = 200, 404, 429
+DENIED: Final = (401, 403)
+
+Publish = Callable[[Sequence[Message]], Awaitable[None]]
+
+
+class _Contact(msgspec.Struct):
+    properties: dict[str, Any] = {}
+
+
+class Sources(Protocol):
+    """Where the sources and their tokens are."""
+
+    def looked_up(self) -> list[Source]:
+        """Those with a token."""
+        ...
+
+
+class _Later(Exception):
+    """The contact cannot be told now. `whole`: nor can any other of its source."""
+
+    def __init__(self, seconds: float, *, whole: bool) -> None:
+        super().__init__(seconds)
+        self.seconds = seconds
+        self.whole = whole
+
+
+class Enricher:
+    """The loop that looks contacts up.
+
+    Args:
+        publish: Makes events durable in the log.
+        owner: The name of this process.
+    """
+
+    def __init__(
+        self,
+        waiting: Waiting,
+        sources: Sources,
+        outgoing: Outgoing,
+        publish: Publish,
+        *,
+        owner: str,
+        settings: Settings,
+        clock: Clock,
+    ) -> None:
+        self._waiting = waiting
+        self._sources = sources
+        self._outgoing = outgoing
+        self._publish = publish
+        self._owner = owner
+        self._settings = settings
+        self._clock = clock
+        self._cache: OrderedDict[tuple[str, str], tuple[float, dict[str, Any]]] = OrderedDict()
+        self._paused: dict[str, float] = {}
+        self._calls: dict[str, deque[float]] = {}
+        self._idle_until = -math.inf
+        self._task: asyncio.Task[None] | None = None
+
+    @property
+    def ended(self) -> bool:
+        """Whether the loop was started and is over."""
+        return self._task is not None and self._task.done()
+
+    async def start(self) -> None:
+        """Begin to look up."""
+        self._task = asyncio.create_task(self._run(), name="ingest look-up")
+
+    async def stop(self) -> None:
+        """End; what waits goes on waiting."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+            try:
+                await self._waiting.release(self._owner)
+            except LeadRouterError as error:
+                log.info("the look-up's lease runs out by itself", reason=error.code)
+        await self._outgoing.close()
+
+    async def _run(self) -> None:
+        while True:
+            more = False
+            try:
+                more = await self.turn()
+            except LeadRouterError as error:
+                log.warning("events go on waiting for their contact", reason=error.code)
+            except (asyncpg.PostgresError, *AWAY) as error:
+                log.warning("events go on waiting for their contact", reason=type(error).__name__)
+            except Exception:
+                log.exception("contacts are looked up no more")  # a bug: the process says that it is not ready
+                raise
+            await asyncio.sleep(0 if more else TURN_S)
+
+    async def turn(self) -> bool:
+        """Look at what waits. Whether something was done."""
+        tokens = {source.id: source.api_token for source in self._sources.looked_up()}
+        if not tokens and self._clock.monotonic() < self._idle_until:
+            return False
+        self._idle_until = self._clock.monotonic() + IDLE_S
+        if not await self._waiting.lease(self._owner):
+            return False
+        now = self._clock.monotonic()
+        self._paused = {source: until for source, until in self._paused.items() if until > now}
+        too_old = self._clock.now() - timedelta(seconds=self._settings.look_up_wait_s)
+        rows = await self._waiting.next(TRACKING_EVENTS.name, too_old, tuple(self._paused))
+        rows.sort(key=lambda held: (held.source_id, held.object_id, held.seq))
+        done: list[Held] = []
+        messages: list[Message] = []
+        for (source_id, object_id), found in groupby(rows, key=lambda held: (held.source_id, held.object_id)):
+            group = list(found)
+            late = [held for held in group if held.since < too_old]
+            token = tokens.get(source_id)
+            if token is not None:
+                try:
+                    known = await self._known(source_id, object_id, group, token)
+                except _Later as later:
+                    if later.whole:
+                        self._paused[source_id] = self._clock.monotonic() + later.seconds
+                    else:
+                        await self._waiting.put_off(source_id, object_id, later.seconds)
+                    group, known = late, {}
+            else:
+                known = {}
+            if late and not known:
+                metrics.LOOK_UPS.labels("too_late").inc(len(late))
+            messages += [_enriched(held, known) for held in group]
+            done += group
+        if not done:
+            return False
+        await self._publish(messages)
+        await self._waiting.done([held.seq for held in done])
+        return True
+
+    async def _known(self, source_id: str, object_id: str, group: Sequence[Held], token: str) -> dict[str, Any]:
+        """What is known of a contact: from its own events, remembered, or asked."""
+        key = (source_id, object_id)
+        if any(held.event.data.signal == DELETED for held in group):
+            self._cache.pop(key, None)
+            return {}
+        for held in group:
+            email = next((one.value for one in held.event.data.ids if one.kind == "email"), None)
+            if email is not None:
+                self._remember(key, {"email": email})
+        at, known = self._cache.get(key, (-math.inf, {}))
+        if self._clock.monotonic() - at < self._settings.look_up_cache_s:
+            return known
+        known = await self._asked(source_id, object_id, token)
+        self._remember(key, known)
+        return known
+
+    def _remember(self, key: tuple[str, str], known: dict[str, Any]) -> None:
+        self._cache[key] = (self._clock.monotonic(), known)
+        self._cache.move_to_end(key)
+        while len(self._cache) > CACHE_MAX:
+            self._cache.popitem(last=False)
+
+    async def _asked(self, source_id: str, object_id: str, token: str) -> dict[str, Any]:
+        now = self._clock.monotonic()
+        if self._paused.get(source_id, now) > now:
+            raise _Later(self._paused[source_id] - now, whole=True)
+        calls = self._calls.setdefault(source_id, deque())
+        while calls and calls[0] <= now - WINDOW_S:
+            calls.popleft()
+        if len(calls) >= self._settings.hubspot_calls_per_10s:
+            raise _Later(calls[0] + WINDOW_S - now, whole=True)
+        calls.append(now)
+        if not await self._waiting.lease(self._owner):
+            raise _Later(TURN_S, whole=True)
+        path = hubspot.api_path(object_id) or ""
+        try:
+            reply = await self._outgoing.get(path, {"authorization": f"Bearer {token}", "accept": "application/json"})
+        except Unavailable as error:
+            metrics.LOOK_UPS.labels("away").inc()
+            raise _Later(AWAY_S, whole=True) from error
+        except Refused as error:
+            log.warning("the look-up is refused", reason=error.code, words=error.message)
+            metrics.LOOK_UPS.labels("refused").inc()
+            raise _Later(DENIED_S, whole=True) from error
+        return _read(reply, source_id)
+
+
+def _read(reply: Reply, source_id: str) -> dict[str, Any]:
+    """What HubSpot says of a contact; empty when it knows none."""
+    metrics.LOOK_UPS.labels(str(reply.status)).inc()
+    if reply.status == NOT_FOUND:
+        return {}
+    if reply.status == TOO_MANY:
+        raise _Later(_seconds(reply.headers.get("retry-after", "")), whole=True)
+    if reply.status in DENIED:
+        log.warning("HubSpot does not take the API token: lead-router source look-up", source=source_id)
+        raise _Later(DENIED_S, whole=True)
+    if reply.status != OK:
+        raise _Later(PUT_OFF_S, whole=False)
+    try:
+        found = msgspec.json.decode(reply.body, type=_Contact).properties
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise _Later(PUT_OFF_S, whole=False) from error
+    return {name: value for name, value in found.items() if value not in (None, "", hubspot.HIDDEN)}
+
+
+def _seconds(text: str) -> float:
+    seconds = float(text) if text.isascii() and text.isdigit() else AWAY_S
+    return min(max(seconds, 1.0), RETRY_MAX_S)
+
+
+def _enriched(held: Held, known: dict[str, Any]) -> Message:
+    """The event with what is known of its contact. An erasure is passed on as it is."""
+    event, data = held.event, held.event.data
+    if not known or data.signal == DELETED:
+        return held.message
+    try:
+        email = clean_email(known["email"]) if isinstance(known.get("email"), str) else None
+        if email is not None and not any(one.kind == "email" for one in data.ids):
+            data.ids.insert(0, Identifier(kind="email", value=email))
+        traits, account, _ = person_traits(known)
+    except BadItem:
+        return held.message
+    if traits:
+        data.traits = {**traits, **(data.traits or {})}
+    if account:
+        data.account = {**account, **(data.account or {})}
+    return Message(topic=held.message.topic, key=partition_key(data.ids), value=encode(event))

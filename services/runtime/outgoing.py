@@ -1,0 +1,105 @@
+"""How do we call others over HTTP? Within bounds: time, size, no redirects, and never an address of our own network.
+
+The name is resolved once, every address of it is judged, and the connection goes to the address that was judged: a name
+that resolves to something else the second time gains nothing.
+"""
+
+import asyncio
+import ipaddress
+import socket
+from collections.abc import Mapping
+from typing import Final
+
+import httpx
+import msgspec
+
+from services.runtime.errors import Refused, Unavailable
+from services.runtime.settings import Settings
+
+CALL_S: Final = 5.0
+BODY_MAX_BYTES: Final = 1_048_576
+_LOOPBACK: Final = frozenset(("127.0.0.1", "::1", "localhost"))
+
+
+class Reply(msgspec.Struct, frozen=True):
+    """An answer of any status. Names of headers are in lower case."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+
+class Outgoing:
+    """Calls to one far side.
+
+    Args:
+        base_url: As the operator set it. In the local environment it may be this machine itself, by that name.
+    """
+
+    def __init__(self, settings: Settings, base_url: str, *, call_s: float = CALL_S) -> None:
+        self._base = httpx.URL(base_url.rstrip("/"))
+        self._call_s = call_s
+        self._local = settings.environment == "local" and self._base.host in _LOOPBACK
+        self._http = httpx.AsyncClient(
+            timeout=call_s,
+            follow_redirects=False,
+            trust_env=False,  # a proxy of the environment would resolve names by itself
+            limits=httpx.Limits(max_connections=10),
+        )
+
+    async def get(self, path: str, headers: Mapping[str, str]) -> Reply:
+        """Ask for one path of the far side.
+
+        Raises:
+            Unavailable: No whole answer in time.
+            Refused: `address_refused`, `answer_too_large`.
+        """
+        url = httpx.URL(f"{self._base}{path}")
+        host = url.netloc.decode()
+        try:
+            async with asyncio.timeout(self._call_s):
+                address = await self._address(url)
+                request = self._http.build_request(
+                    "GET",
+                    url.copy_with(host=address),
+                    headers={**headers, "host": host},
+                    extensions={"sni_hostname": url.host},  # the certificate is checked against the name
+                )
+                answer = await self._http.send(request, stream=True)
+                try:
+                    body = await self._read(answer, url)
+                finally:
+                    await answer.aclose()
+        except (httpx.HTTPError, TimeoutError, OSError) as error:
+            msg = f"{url.host} does not answer: {str(error) or type(error).__name__}"
+            raise Unavailable(msg, code="far_side_away") from error
+        return Reply(answer.status_code, {k.lower(): v for k, v in answer.headers.items()}, body)
+
+    async def close(self) -> None:
+        """Let the connections go."""
+        await self._http.aclose()
+
+    async def _address(self, url: httpx.URL) -> str:
+        if url.scheme != "https" and not self._local:
+            msg = f"{url.host} is called by https only"
+            raise Refused(msg, code="address_refused")
+        port = url.port or (443 if url.scheme == "https" else 80)
+        found = await asyncio.get_running_loop().getaddrinfo(url.host, port, type=socket.SOCK_STREAM)
+        addresses = [str(one[4][0]) for one in found]
+        for address in addresses:
+            ip = ipaddress.ip_address(address)
+            if (ip.is_global and not ip.is_multicast) or (self._local and ip.is_loopback):
+                continue
+            msg = f"{url.host} is {address}, an address that is not of the public internet"
+            raise Refused(msg, code="address_refused")
+        return addresses[0]
+
+    @staticmethod
+    async def _read(answer: httpx.Response, url: httpx.URL) -> bytes:
+        body = bytearray()
+        async for chunk in answer.aiter_bytes():
+            body += chunk
+            if len(body) > BODY_MAX_BYTES:
+                msg = f"the answer of {url.host} is larger than {BODY_MAX_BYTES} bytes"
+                raise Refused(msg, code="answer_too_large")
+        return bytes(body)

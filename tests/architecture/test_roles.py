@@ -276,3 +276,14 @@ async def test_a_session_is_worth_what_its_token_is(database: Database, tmp_path
         assert (await http.post(bad, json=body)).status_code == 403
         ours = await http.post(bad, json=body, headers={"Sec-Fetch-Site": "same-origin"})
         assert ours.status_code == 404
+
+
+def test_the_api_page_shows_every_route() -> None:
+    """docs/api.md writes `/v1/leads/{lead_id}/{accept,decline}` for two of them."""
+    page = (Path(__file__).parents[2] / "docs" / "api.md").read_text()
+    shown: set[str] = set()
+    for path in re.findall(r"(/v1/[^\s`?]*)", page):
+        words = re.search(r"\{(\w+(?:,\w+)+)\}", path)
+        shown |= {path.replace(words[0], word) for word in words[1].split(",")} if words else {path}
+    missing = {route.split(" ")[1] for route in MAY} - shown - {"/inbox/list"}
+    assert not missing

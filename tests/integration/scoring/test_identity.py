@@ -226,3 +226,17 @@ async def test_at_the_same_moment_too(rig):
         told = await rig.scored()
         last = max(told, key=lambda one: one.version)
         assert {p.signal for p in last.curve} == {"form.submitted", "page.viewed", "pricing_visits"}, n
+
+
+async def test_a_process_that_remembers_leads_tells_of_them_as_another_process_has_made_them(rig):
+    one, two = {"email": "a@kivi.example"}, {"user": "b"}
+    await rig.feed(event("page.viewed", one, ago=60), event("page.viewed", two, ago=50))
+    await rig.feed(event("page.viewed", one, ago=40), event("page.viewed", two, ago=30))  # both are remembered now
+    other = rig.make()
+    await rig.feed(event("person.identified", {**one, **two}), part=1, handler=other)
+    await rig.scored()
+    await rig.feed(event("webinar.attended", two))
+    (told,) = await rig.scored()
+    assert told.lead_id == key_of("email", "a@kivi.example")
+    assert {(m.kind, m.value) for m in told.members} == {("email", "a@kivi.example"), ("user", "b")}
+    assert {p.signal: round(p.points) for p in told.curve} == {"page.viewed": 4, "webinar.attended": 24}

@@ -13,15 +13,15 @@ import msgspec
 
 Keys = Literal["zipf", "uniform"]
 
-# What a B2B company's tools report: mostly mail, some visits, few strong signals.
+# What a B2B company's tools report: mostly mail, some visits, few strong signals. Weights in thousandths.
 MIX: tuple[tuple[str, int], ...] = (
-    ("email.delivered", 30),
-    ("email.opened", 22),
-    ("email.clicked", 8),
-    ("page.viewed", 34),
-    ("content.downloaded", 3),
-    ("form.submitted", 2),
-    ("webinar.attended", 1),
+    ("email.delivered", 380),
+    ("email.opened", 240),
+    ("email.clicked", 20),
+    ("page.viewed", 340),
+    ("content.downloaded", 10),
+    ("form.submitted", 6),
+    ("webinar.attended", 4),
 )
 REPEATS = 0.02  # share of records that are somebody's retry
 LINKED = 0.25  # share of people whose browser is known as well

@@ -2,6 +2,7 @@
 
 import json
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -68,7 +69,9 @@ async def seed(db: Database, policies: PolicyStore, directory: DirectoryStore) -
     return True
 
 
-async def write_access(settings: Settings, db: Database, access: Access, url: str, reps: list[str]) -> dict[str, Any]:
+async def write_access(
+    settings: Settings, db: Database, access: Access, url: str, reps: Mapping[str, str]
+) -> dict[str, Any]:
     """`access.json` of the data folder: made once, and again when its tokens are no longer ours.
 
     Tokens and keys are stored as hashes only, so this file, mode 0600, is the one place that has them in clear.
@@ -83,7 +86,7 @@ async def write_access(settings: Settings, db: Database, access: Access, url: st
     made: dict[str, Any] = {"url": url}
     for role in ROLES:
         made[role] = await access.create(role, None, "first start")  # type: ignore[arg-type]  # ROLES are Roles
-    made["reps"] = {rep: await access.create("rep", rep, "first start") for rep in reps}
+    made["reps"] = {rep: await access.create("rep", rep, name) for rep, name in reps.items()}
     made["source"] = await _source(settings, db, "website server", publishable=False)
     made["publishable"] = await _source(settings, db, "website browser", publishable=True)
     _write(path, made)
@@ -98,7 +101,7 @@ async def first_start(
         return First(access=None, seeded=False)
     seeded = await seed(db, policies, DirectoryStore(db))
     view = await directory.refresh()
-    reps = [rep.id for rep in view.reps.values() if rep.active]
+    reps = {rep.id: rep.name for rep in view.reps.values() if rep.active}
     return First(access=await write_access(settings, db, access, url, reps), seeded=seeded)
 
 

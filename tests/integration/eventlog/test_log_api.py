@@ -118,7 +118,7 @@ async def test_dead_letters_are_listed_shown_and_put_back_once(kit: Kit, ops: ht
 
 
 async def test_letters_that_came_from_no_topic_stay(kit: Kit) -> None:
-    await die(kit, b"a request", stage="ingest", topic="requests")
+    await die(kit, b"a request", stage="ingest", topic="elsewhere")
     await die(kit, b"an event")
     (event, request) = await list_letters(kit.db)
     with pytest.raises(BadMessage, match="did not come from a topic"):

@@ -44,10 +44,10 @@ def _name(key: str, table: Mapping[str, str]) -> str | None:
 
 def _value(name: str, value: object) -> object:
     """The value in a form that every reader takes, or None."""
-    if isinstance(value, bool):
-        return value
     if name == "employees":
         return employees(value)
+    if isinstance(value, bool):
+        return value
     if isinstance(value, str):
         text = value.strip()[:TEXT_MAX].replace("\ufffd", "")
         return text or None

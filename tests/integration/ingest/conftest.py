@@ -1,5 +1,6 @@
 """A live ingest on a real port, over the log in a real PostgreSQL."""
 
+import asyncio
 import json
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -85,9 +86,12 @@ class Ingest:
         reader = self.log.reader(TRACKING_EVENTS.name, "test")
         parts = range(self.log.partitions(TRACKING_EVENTS.name))
         await reader.assign(dict.fromkeys(parts, 0))
-        found = []
-        while records := await reader.poll(2000, 0.05):
-            found += [tracking_decoder.decode(record.value or b"") for record in records]
+        waiting = sum(end - first for first, end in (await reader.bounds(list(parts))).values())
+        found: list[CloudEvent[Tracking]] = []
+        async with asyncio.timeout(30):
+            while len(found) < waiting:
+                records = await reader.poll(2000, 0.5)
+                found += [tracking_decoder.decode(record.value or b"") for record in records]
         await reader.close()
         return found
 

@@ -12,7 +12,7 @@ from fastapi import APIRouter, FastAPI
 from starlette.routing import BaseRoute
 
 from schemas.topics import STAGES, StageName
-from services.console.pages import console_routes
+from services.console.api import console_routes
 from services.directory.api import BODY_LIMITS, directory_router
 from services.directory.rows import DirectoryStore
 from services.directory.store import DirectoryCache

@@ -14,7 +14,7 @@ from services.directory.store import DirectoryCache
 from services.eventlog.deadletter import DeadLetter, list_letters, replay, replay_many, show_letter
 from services.eventlog.open import open_log
 from services.ingest.service import replay_requests
-from services.notify.store import notices_of
+from services.notify.store.notices import notices_of
 from services.policy.cache import PolicyCache
 from services.router.api.leads import Leads
 from services.router.core.explain import render

@@ -15,7 +15,7 @@ from services.notify.api.site import PublishableKey, site_routes
 from services.notify.api.slo import slo_router
 from services.notify.channels.inbox import InboxChannel
 from services.notify.channels.site import SiteChannel
-from services.notify.handler import NotifyHandler
+from services.notify.handler.routed import NotifyHandler
 from services.runtime.clock import Clock
 from services.runtime.db import Database, Listener
 from services.runtime.health import Loops

@@ -12,12 +12,12 @@ import structlog
 from prometheus_client import Gauge, Histogram
 from typing_extensions import override
 
-from services.notify import store
 from services.notify.channels.hub import Hub
 from services.notify.channels.subscription import Subscription
 from services.notify.core.attempt import Result
 from services.notify.core.notice import decode, encode, shown, stale
-from services.notify.store import Row
+from services.notify.store import notices as store
+from services.notify.store.notices import Row
 from services.runtime.clock import Clock
 from services.runtime.db import Database, Listener
 from services.runtime.errors import Unavailable

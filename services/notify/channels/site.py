@@ -7,12 +7,12 @@ from typing import Final
 import msgspec
 from typing_extensions import override
 
-from services.notify import store
 from services.notify.channels.hub import Hub
 from services.notify.channels.inbox import STREAMS
 from services.notify.channels.subscription import Subscription
 from services.notify.core.attempt import Result
 from services.notify.core.greeting import visitor_key
+from services.notify.store import notices as store
 from services.runtime.clock import Clock
 from services.runtime.db import Database, Listener
 from services.runtime.errors import Unavailable

@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from schemas.messages import LeadRef
-from services.notify import handler
+from services.notify.handler import routed as handler
 from services.runtime import crash
 from services.runtime.db import Database
 from tests.integration.notify.conftest import Replica

@@ -14,9 +14,9 @@ from schemas.messages import LeadRouted
 from services.eventlog.deadletter import bury
 from services.eventlog.fence import fence
 from services.eventlog.ports import Batch, DeadRecord
-from services.notify import store
 from services.notify.core.greeting import greetings_of
 from services.notify.core.message import apply, kind_of, needs, problem_of, reps_of
+from services.notify.store import notices as store
 from services.runtime.clock import Clock
 from services.runtime.crash import reach, step
 from services.runtime.db import Database

@@ -1,0 +1,109 @@
+"""What every page shares: who asks, how it is drawn, which headers it gets, how its forms are read."""
+
+import contextlib
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any, Final
+from urllib.parse import parse_qs
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, RedirectResponse, Response
+from starlette.routing import BaseRoute, Route
+from starlette.types import ASGIApp
+
+from services.console.assets import Assets
+from services.console.policy import PagePolicy
+from services.runtime.access import Access, Identity, Role, admit, same_origin, session_cookie
+from services.runtime.clock import Clock
+from services.runtime.errors import BadMessage, Refused
+
+TEMPLATES: Final = Path(__file__).parent / "templates"
+FORM_MAX_BYTES: Final = 256 * 1024
+
+Endpoint = Callable[[Request], Awaitable[Response]]
+
+
+class Frame:
+    """The frame around the pages of one process."""
+
+    def __init__(self, access: Access, clock: Clock) -> None:
+        self.access = access
+        self.clock = clock
+        self._assets = Assets()
+        self._templates = Environment(
+            loader=FileSystemLoader(TEMPLATES),
+            autoescape=True,
+            undefined=StrictUndefined,
+            trim_blocks=True,
+            lstrip_blocks=True,
+        )
+        self._templates.globals["asset"] = self._assets.address
+
+    def asset_route(self) -> BaseRoute:
+        """Where the pages' CSS, modules and pictures are."""
+        return self._assets.route()
+
+    def page(self, path: str, endpoint: Endpoint, *roles: Role, method: str = "GET") -> BaseRoute:
+        """A page. With `roles`, whoever is not signed in goes to `/`, and other roles are refused (403); admin may all.
+
+        A form (`POST`) is refused unless it comes from a page of ours.
+        """
+
+        async def guarded(request: Request) -> Response:
+            ours = same_origin(request)
+            if method != "GET" and (ours is False or (ours is None and session_cookie(request))):
+                msg = "this form was sent by a page of another site; it was not done"
+                raise Refused(msg, code="forbidden")
+            if roles:
+                if await self.who(request) is None:
+                    return RedirectResponse("/", 303)
+                await admit(request, *roles)
+            return await endpoint(request)
+
+        return Route(path, PagePolicy(_as_app(guarded)), methods=[method])
+
+    def fragment(self, path: str, endpoint: Endpoint, *roles: Role) -> BaseRoute:
+        """A part of a page, fetched by a module: 401 instead of the way to the sign-in."""
+
+        async def guarded(request: Request) -> Response:
+            await admit(request, *roles)
+            return await endpoint(request)
+
+        return Route(path, PagePolicy(_as_app(guarded)), methods=["GET"])
+
+    async def who(self, request: Request) -> Identity | None:
+        """Who is signed in, if anybody."""
+        with contextlib.suppress(Refused):
+            return await admit(request)
+        return None
+
+    async def signed_in(self, request: Request) -> Identity:
+        """Who asks. Raises `Refused` (401) for nobody."""
+        return await admit(request)
+
+    def draw(self, template: str, status: int = 200, **values: Any) -> Response:
+        """A template as an answer that nobody keeps. Pages need `identity` (None: not signed in) among the values."""
+        html = self.html(template, **values)
+        return HTMLResponse(html, status, {"cache-control": "no-store"})
+
+    def html(self, template: str, **values: Any) -> str:
+        """A template as text: for fragments that travel over a stream."""
+        return self._templates.get_template(template).render(values)
+
+
+async def form(request: Request, max_bytes: int = FORM_MAX_BYTES) -> dict[str, str]:
+    """The fields of a posted form, the first value of each. Raises `BadMessage` beyond `max_bytes`."""
+    body = b""
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > max_bytes:
+            msg = f"the form is larger than {max_bytes} bytes"
+            raise BadMessage(msg, code="too_large")
+    read = parse_qs(body.decode("utf-8", "replace"), keep_blank_values=True)
+    return {name: values[0] for name, values in read.items()}
+
+
+def _as_app(endpoint: Endpoint) -> ASGIApp:
+    """The endpoint as an ASGI app, so that the policy can stand around it."""
+    return Route("/", endpoint).app

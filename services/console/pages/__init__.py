@@ -1,0 +1,1 @@
+"""The pages: one file a page, each gives its routes for a `Frame`."""

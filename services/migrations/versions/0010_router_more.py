@@ -1,0 +1,23 @@
+"""More of the room `router`."""
+
+from alembic import op
+
+revision = "0010"
+down_revision = "0009"
+branch_labels = None
+depends_on = None
+
+UP: tuple[str, ...] = ()
+DOWN: tuple[str, ...] = ()
+
+
+def upgrade() -> None:
+    """Change the room."""
+    for statement in UP:
+        op.execute(statement)
+
+
+def downgrade() -> None:
+    """Change it back."""
+    for statement in DOWN:
+        op.execute(statement)

@@ -1,0 +1,23 @@
+"""Statements of the room `notify`, one round trip a batch."""
+
+from alembic import op
+
+revision = "0013"
+down_revision = "0012"
+branch_labels = None
+depends_on = None
+
+UP: tuple[str, ...] = ()
+DOWN: tuple[str, ...] = ()
+
+
+def upgrade() -> None:
+    """Change the room."""
+    for statement in UP:
+        op.execute(statement)
+
+
+def downgrade() -> None:
+    """Change it back."""
+    for statement in DOWN:
+        op.execute(statement)

@@ -1,0 +1,1 @@
+"""What notify does with what it reads: one file an input."""

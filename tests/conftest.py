@@ -7,7 +7,11 @@ import pytest
 import structlog
 from pytest_socket import socket_allow_hosts
 
-pytest_plugins = [name for name in ("tests.support.postgres", "tests.support.kafka") if find_spec(name) is not None]
+pytest_plugins = [
+    name
+    for name in ("tests.support.postgres", "tests.support.kafka", "tests.support.browser")
+    if find_spec(name) is not None
+]
 
 # Plain tracebacks: the pretty ones take seconds each.
 structlog.configure(

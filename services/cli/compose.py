@@ -13,6 +13,7 @@ from starlette.routing import BaseRoute
 
 from schemas.topics import STAGES, StageName
 from services.console.api import console_routes
+from services.console.rooms import ConsoleRooms
 from services.directory.api import BODY_LIMITS, directory_router
 from services.directory.rows import DirectoryStore
 from services.directory.store import DirectoryCache
@@ -254,6 +255,22 @@ def _known(directory: DirectoryCache) -> Known:
 
 
 def _pages(have: Rooms, built: Sequence[Service]) -> Sequence[BaseRoute]:
+    """The console: only a process that has all stages shows it."""
     notify = next((s for s in built if isinstance(s, NotifyService)), None)
-    # The console is pages over the other rooms' APIs: only a process that has them all shows it.
-    return console_routes(have.access, notify.inbox, have.clock) if notify and len(built) == len(STAGES) else ()
+    router = next((s for s in built if isinstance(s, RouterService)), None)
+    scoring = next((s for s in built if isinstance(s, ScoringService)), None)
+    if notify is None or router is None or scoring is None or len(built) < len(STAGES):
+        return ()
+    return console_routes(
+        ConsoleRooms(
+            access=have.access,
+            clock=have.clock,
+            notify=notify,
+            router=router,
+            scoring=scoring,
+            directory=have.directory,
+            directory_store=have.directory_store,
+            policies=have.policies,
+            policy_store=have.policy_store,
+        )
+    )

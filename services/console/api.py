@@ -3,21 +3,16 @@
 from starlette.routing import BaseRoute
 
 from services.console.frame import Frame
-from services.console.pages.inbox import InboxPages, InboxSource
+from services.console.pages.inbox import InboxPages
 from services.console.pages.session import SessionPages
-from services.runtime.access import Access
-from services.runtime.clock import Clock, SystemClock
+from services.console.rooms import ConsoleRooms
 
 
-def console_routes(access: Access, inbox: InboxSource, clock: Clock | None = None) -> list[BaseRoute]:
-    """The console's routes.
-
-    Args:
-        inbox: `NotifyService.inbox`: the inbox is drawn on the server.
-    """
-    frame = Frame(access, clock or SystemClock())
+def console_routes(rooms: ConsoleRooms) -> list[BaseRoute]:
+    """The console's routes: one line a page class; each takes what it needs of the rooms."""
+    frame = Frame(rooms.access, rooms.clock)
     return [
         *SessionPages(frame).routes(),
-        *InboxPages(frame, inbox).routes(),
+        *InboxPages(frame, rooms.notify.inbox).routes(),
         frame.asset_route(),
     ]

@@ -13,10 +13,13 @@ from starlette.routing import BaseRoute, Route
 from starlette.types import ASGIApp
 
 from services.console.assets import Assets
+from services.console.filters import FILTERS
+from services.console.navigation import Entry, links, start
 from services.console.policy import PagePolicy
 from services.runtime.access import Access, Identity, Role, admit, same_origin, session_cookie
 from services.runtime.clock import Clock
-from services.runtime.errors import BadMessage, Refused
+from services.runtime.errors import BadMessage, LeadRouterError, Refused
+from services.runtime.http import status_of
 
 TEMPLATES: Final = Path(__file__).parent / "templates"
 FORM_MAX_BYTES: Final = 256 * 1024
@@ -38,7 +41,10 @@ class Frame:
             trim_blocks=True,
             lstrip_blocks=True,
         )
+        self._pages: set[str] = set()
         self._templates.globals["asset"] = self._assets.address
+        self._templates.globals["navigation"] = self._navigation
+        self._templates.filters.update(FILTERS)
 
     def asset_route(self) -> BaseRoute:
         """Where the pages' CSS, modules and pictures are."""
@@ -47,8 +53,10 @@ class Frame:
     def page(self, path: str, endpoint: Endpoint, *roles: Role, method: str = "GET") -> BaseRoute:
         """A page. With `roles`, whoever is not signed in goes to `/`, and other roles are refused (403); admin may all.
 
-        A form (`POST`) is refused unless it comes from a page of ours.
+        A form (`POST`) is refused unless it comes from a page of ours. Errors are told as a page to whoever reads pages.
         """
+        if method == "GET":
+            self._pages.add(path)
 
         async def guarded(request: Request) -> Response:
             ours = same_origin(request)
@@ -61,7 +69,7 @@ class Frame:
                 await admit(request, *roles)
             return await endpoint(request)
 
-        return Route(path, PagePolicy(_as_app(guarded)), methods=[method])
+        return Route(path, PagePolicy(_as_app(self._telling(guarded))), methods=[method])
 
     def fragment(self, path: str, endpoint: Endpoint, *roles: Role) -> BaseRoute:
         """A part of a page, fetched by a module: 401 instead of the way to the sign-in."""
@@ -71,6 +79,27 @@ class Frame:
             return await endpoint(request)
 
         return Route(path, PagePolicy(_as_app(guarded)), methods=["GET"])
+
+    def start(self, identity: Identity) -> str | None:
+        """The page where this role begins; None when there is none."""
+        return start(identity.role, self._pages)
+
+    def _navigation(self, identity: Identity | None) -> list[Entry]:
+        return links(identity.role, self._pages) if identity is not None else []
+
+    def _telling(self, endpoint: Endpoint) -> Endpoint:
+        """Errors as a page, for whoever asks for pages; others get the JSON of every error."""
+
+        async def told(request: Request) -> Response:
+            try:
+                return await endpoint(request)
+            except LeadRouterError as error:
+                if "text/html" not in request.headers.get("accept", ""):
+                    raise
+                identity = await self.who(request)
+                return self.draw("error.html", status_of(error), identity=identity, message=error.message)
+
+        return told
 
     async def who(self, request: Request) -> Identity | None:
         """Who is signed in, if anybody."""
@@ -89,7 +118,7 @@ class Frame:
 
     def html(self, template: str, **values: Any) -> str:
         """A template as text: for fragments that travel over a stream."""
-        return self._templates.get_template(template).render(values)
+        return self._templates.get_template(template).render({"now": self.clock.now(), **values})
 
 
 async def form(request: Request, max_bytes: int = FORM_MAX_BYTES) -> dict[str, str]:

@@ -102,7 +102,7 @@ PUBLIC = {
     "DELETE /v1/session",
 }
 # Pages: nobody is sent to sign in, the wrong role is refused.
-PAGES = {"GET /inbox": "r"}
+PAGES = {"GET /inbox": "r", "GET /overview": "om"}
 # Doors for a publishable key.
 KEYED = {"GET /site.js", "GET /v1/site/stream"}
 ID = "f" * 32

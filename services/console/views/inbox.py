@@ -5,6 +5,7 @@ from typing import Final
 
 import msgspec
 
+from services.console.filters import ago, initials
 from services.notify.core.notice import ALERTS, Notice, ShownWhat
 from services.notify.core.words import path_of
 
@@ -77,25 +78,6 @@ class Card(msgspec.Struct, frozen=True, kw_only=True):
     lead: str
     assignment: str | None
     gen: int | None
-
-
-def ago(at: datetime, now: datetime) -> str:
-    """How long ago, in words as short as they get."""
-    seconds = (now - at).total_seconds()
-    if seconds < 60:
-        return "just now"
-    if seconds < 3600:
-        return f"{int(seconds // 60)} min ago"
-    if seconds < 86_400:
-        return f"{int(seconds // 3600)} h ago"
-    days = int(seconds // 86_400)
-    return "yesterday" if days == 1 else f"{days} days ago"
-
-
-def initials(name: str) -> str:
-    """At most two letters for the round picture."""
-    words = [w for w in name.replace("@", " ").split() if w[0].isalnum()]
-    return "".join(w[0].upper() for w in (words[:1] + words[1:][-1:])) or "?"
 
 
 def card(notice: Notice, now: datetime) -> Card:

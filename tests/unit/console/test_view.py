@@ -1,6 +1,7 @@
 """Cards, pages, policy: nothing a lead calls itself becomes code."""
 
 from datetime import timedelta
+from types import SimpleNamespace
 from typing import ClassVar
 
 import httpx
@@ -9,7 +10,9 @@ import pytest
 
 from services.console.api import console_routes
 from services.console.assets import Assets
-from services.console.views.inbox import ago, card, initials
+from services.console.filters import ago, initials
+from services.console.rooms import ConsoleRooms
+from services.console.views.inbox import card
 from services.notify.core.desk import desk, numbered
 from services.notify.core.message import apply
 from services.runtime.access import Identity
@@ -61,7 +64,9 @@ class FakeInbox:
 
 def client(items=(), *, token=None):
     access = FakeAccess()
-    routes = console_routes(access, FakeInbox(list(items)), FixedClock(NOW))
+    rooms = dict.fromkeys(ConsoleRooms.__dataclass_fields__)
+    rooms |= {"access": access, "clock": FixedClock(NOW), "notify": SimpleNamespace(inbox=FakeInbox(list(items)))}
+    routes = console_routes(ConsoleRooms(**rooms))
     headers = {"Cookie": f"lead_router_session={token}"} if token else {}
     return httpx.AsyncClient(
         transport=httpx.ASGITransport(make_app(routes, [], access)), base_url="http://console", headers=headers
@@ -149,17 +154,17 @@ async def test_the_inbox_is_drawn_on_the_server_and_escaped():
 
 async def test_roles():
     async with client(token="ops") as http:
-        page = (await http.get("/")).text
+        page = (await http.get("/overview")).text
         assert "Dead letters" in page
         assert "/v1/policy" not in page
         assert (await http.get("/inbox")).status_code == 403
         assert (await http.get("/inbox/list")).status_code == 403
     async with client(token="marketing") as http:
-        page = (await http.get("/")).text
+        page = (await http.get("/overview")).text
         assert "/v1/policy" in page
         assert "Dead letters" not in page
     async with client(notices(handover()), token="admin") as http:
-        assert "Look into an inbox" in (await http.get("/")).text
+        assert "Look into an inbox" in (await http.get("/overview")).text
         assert (await http.get("/inbox")).status_code == 404
         assert "Vera Virta" in (await http.get("/inbox?rep=anna")).text
     async with client() as http:

@@ -1,0 +1,27 @@
+"""What the pages ask: the Python doors of the other rooms, put together by `services/cli/compose.py`."""
+
+from dataclasses import dataclass
+
+from services.directory.store import DirectoryCache, DirectoryStore
+from services.notify.service import NotifyService
+from services.policy.cache import PolicyCache
+from services.policy.store import PolicyStore
+from services.router.service import RouterService
+from services.runtime.access import Access
+from services.runtime.clock import Clock
+from services.scoring.service import ScoringService
+
+
+@dataclass(frozen=True)
+class ConsoleRooms:
+    """The rooms of one process that has all stages."""
+
+    access: Access
+    clock: Clock
+    notify: NotifyService
+    router: RouterService
+    scoring: ScoringService
+    directory: DirectoryCache
+    directory_store: DirectoryStore
+    policies: PolicyCache
+    policy_store: PolicyStore

@@ -256,15 +256,20 @@ def _known(directory: DirectoryCache) -> Known:
 
 def _pages(have: Rooms, built: Sequence[Service]) -> Sequence[BaseRoute]:
     """The console: only a process that has all stages shows it."""
+    ingest = next((s for s in built if isinstance(s, IngestService)), None)
     notify = next((s for s in built if isinstance(s, NotifyService)), None)
     router = next((s for s in built if isinstance(s, RouterService)), None)
     scoring = next((s for s in built if isinstance(s, ScoringService)), None)
-    if notify is None or router is None or scoring is None or len(built) < len(STAGES):
+    if ingest is None or notify is None or router is None or scoring is None:
         return ()
     return console_routes(
         ConsoleRooms(
             access=have.access,
             clock=have.clock,
+            db=have.db,
+            log=have.log,
+            loops=have.loops,
+            ingest=ingest,
             notify=notify,
             router=router,
             scoring=scoring,

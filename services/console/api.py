@@ -4,6 +4,7 @@ from starlette.routing import BaseRoute
 
 from services.console.frame import Frame
 from services.console.pages.inbox import InboxPages
+from services.console.pages.policy import PolicyPages
 from services.console.pages.session import SessionPages
 from services.console.rooms import ConsoleRooms
 
@@ -14,5 +15,6 @@ def console_routes(rooms: ConsoleRooms) -> list[BaseRoute]:
     return [
         *SessionPages(frame).routes(),
         *InboxPages(frame, rooms.notify.inbox).routes(),
+        *PolicyPages(frame, rooms).routes(),
         frame.asset_route(),
     ]

@@ -3,12 +3,16 @@
 from dataclasses import dataclass
 
 from services.directory.store import DirectoryCache, DirectoryStore
+from services.eventlog.ports import Log
+from services.ingest.service import IngestService
 from services.notify.service import NotifyService
 from services.policy.cache import PolicyCache
 from services.policy.store import PolicyStore
 from services.router.service import RouterService
 from services.runtime.access import Access
 from services.runtime.clock import Clock
+from services.runtime.db import Database
+from services.runtime.health import Loops
 from services.scoring.service import ScoringService
 
 
@@ -18,6 +22,10 @@ class ConsoleRooms:
 
     access: Access
     clock: Clock
+    db: Database
+    log: Log
+    loops: Loops
+    ingest: IngestService
     notify: NotifyService
     router: RouterService
     scoring: ScoringService

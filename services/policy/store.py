@@ -21,7 +21,7 @@ from services.policy.core.policy import Policy
 from services.policy.core.problems import PolicyError, Problem
 from services.policy.tables import ACTIVE, SIGNAL_CODE, VERSION
 from services.runtime.db import Database
-from services.runtime.errors import Refused
+from services.runtime.errors import Conflict, Refused
 
 __all__ = ["PolicyCache", "PolicyStore", "Stored"]
 
@@ -60,32 +60,42 @@ class PolicyStore:
             await pg.execute(_LOCK)
             return await _save(pg, text, names, who, note)
 
-    async def put(self, text: str, who: str, note: str = "") -> Stored:
+    async def put(self, text: str, who: str, note: str = "", over: int | None = None) -> Stored:
         """Save and put in force, in one step. A text that is in force already is left as it is.
+
+        Args:
+            over: The version that the writer believes to be in force; None: whichever it is.
 
         Raises:
             PolicyError: As `save`.
+            Conflict: Another version is in force than `over`.
         """
         names = await _checked(text)
         async with self._db.transaction() as pg:
             await pg.execute(_LOCK)
             now_active = await _one(pg, "version = (SELECT version FROM policy.active)")
+            _still(now_active, over)
             if now_active is not None and now_active.text == text:
                 return now_active
             saved = await _save(pg, text, names, who, note)
             return await _activate(pg, saved.version, who)
 
-    async def activate(self, version: int, who: str) -> Stored:
+    async def activate(self, version: int, who: str, over: int | None = None) -> Stored:
         """Put a saved version in force. One older than the version in force comes back under a new number.
+
+        Args:
+            over: As `put`.
 
         Raises:
             Refused: `not_found`.
+            Conflict: Another version is in force than `over`.
         """
         async with self._db.transaction() as pg:
             await pg.execute(_LOCK)
             wanted = await _found(pg, version)
-            now_active = await pg.fetchval("SELECT version FROM policy.active")
-            if now_active is not None and now_active >= version:
+            active = await _one(pg, "version = (SELECT version FROM policy.active)")
+            _still(active, over)
+            if active is not None and active.version >= version:
                 if wanted.active:
                     return wanted
                 return await _bring_back(pg, wanted, who)
@@ -247,6 +257,12 @@ async def _found(pg: Connection, version: int) -> Stored:
     if stored is None:
         raise _not_found(version)
     return stored
+
+
+def _still(active: Stored | None, over: int | None) -> None:
+    if over is not None and active is not None and active.version != over:
+        msg = f"version {active.version} was put in force by {active.activated_by or active.saved_by} meanwhile"
+        raise Conflict(msg)
 
 
 def _not_found(version: int) -> Refused:

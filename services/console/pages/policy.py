@@ -4,7 +4,6 @@ import asyncio
 from collections.abc import Sequence
 from typing import Any, Final
 
-import msgspec
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import BaseRoute
@@ -40,6 +39,7 @@ class PolicyPages:
         return (
             page("/policy", self.editor, "marketing"),
             page("/policy", self.submit, "marketing", method="POST"),
+            page("/policy/lines", self.lines, "marketing", method="POST"),
             page("/policy/versions", self.history, "marketing"),
             page("/policy/versions", self.switch, "marketing", method="POST"),
         )
@@ -80,6 +80,12 @@ class PolicyPages:
             active = await self._store.active()
             return await self._draw(request, text, active, note=note, status=409, conflict=error.message)
         return await self._draw(request, text, active, note=note, checked=True)
+
+    async def lines(self, request: Request) -> Response:
+        """What differs from the version in force, line by line: a part of the page, for its module."""
+        text = (await form(request, BODY_MAX)).get("text", "").replace("\r\n", "\n")
+        active = await self._store.active()
+        return self._frame.draw("_policy_lines.html", lines=line_diff(active.text, text) if active else [])
 
     async def history(self, request: Request) -> Response:
         """Every version; two of them side by side with `?from=` and `?to=`."""
@@ -167,7 +173,6 @@ class PolicyPages:
             warnings=warnings,
             changes=await _changes(active.text, text) if active and not problems else [],
             lines=line_diff(active.text, text) if active else [],
-            marks=[msgspec.to_builtins(one) for one in problems or ()],
             **values,
         )
 

@@ -11,6 +11,7 @@ from services.directory.core.match import DirectoryView
 from services.policy.core.policy import Policy
 from services.policy.core.score import engagement
 from services.router.store.funnel import funnel
+from services.router.store.meters import between_stages, standing
 from services.router.store.reads import Filters, Reads, record_of
 from services.runtime.access import Identity
 from services.runtime.clock import Clock
@@ -105,10 +106,22 @@ class Leads:
             msg = "`from` is not before `to`"
             raise BadMessage(msg, code="invalid")
         found = await funnel(self._db, since, until, segment)
+        took = await between_stages(self._db, since, until, segment)
+        policy = self._active()
         for line in (*found["segments"], found["total"]):
-            goal = self._active().goal(line["segment"])
+            name = line["segment"]
+            goal, rule = policy.goal(name), policy.segment(name)
             line["goal"] = None if goal is None else {name: getattr(goal, name) for name in goal.__slots__}
+            line["between_stages"] = took.get(name, {})
+            line["h2h_minutes"] = line["accepted"] * rule.h2h.minutes_per_handover if rule is not None else 0
+        found["total"]["h2h_minutes"] = sum(line["h2h_minutes"] for line in found["segments"])
+        for line in (*found["segments"], found["total"]):
+            line["h2h_minutes_per_won"] = round(line["h2h_minutes"] / line["won"], 1) if line["won"] else None
         return found
+
+    async def standing(self) -> list[dict[str, Any]]:
+        """Where the leads stand now: counts by segment, stage and route."""
+        return await standing(self._db)
 
     async def _row(self, who: Identity, lead_id: str) -> dict[str, Any]:
         row = await self._reads.lead(lead_id)

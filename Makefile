@@ -1,6 +1,6 @@
 # Lead Router: everything you can do here. `make` says what.
 .DEFAULT_GOAL := help
-.PHONY: help run demo test check format schemas bench chaos kafka-jars lock clean
+.PHONY: help run demo test check format schemas bench chaos kafka-jars node-clients lock clean
 MAKEFLAGS += --no-print-directory
 
 BIN := .venv/bin
@@ -55,10 +55,16 @@ kafka-jars: ## Fetch the Kafka that tests start (needs Java and Maven; once)
 	@.ci/install dev
 	$(BIN)/python -c 'from tests.support.kafka import jars; jars()'
 
+node-clients: tests/clients/node_modules/.package-lock.json ## Fetch the Node and browser clients that tests drive (needs npm; once)
+
+tests/clients/node_modules/.package-lock.json: tests/clients/package-lock.json
+	npm ci --prefix tests/clients
+	@touch $@
+
 lock: ## Pin requirements*.in anew, with hashes (needs uv)
 	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url requirements.in -o requirements.txt
 	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url requirements-dev.in -o requirements-dev.txt
 
 clean: ## Remove .venv and caches; data in .lead-router stay
-	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage* htmlcov build dist *.egg-info
+	rm -rf .venv tests/clients/node_modules .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage* htmlcov build dist *.egg-info
 	find . -name __pycache__ -type d -not -path './.git/*' -prune -exec rm -rf {} +

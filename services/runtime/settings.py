@@ -64,6 +64,14 @@ class Settings(BaseSettings):
     look_up_wait_s: float = Field(3600.0, ge=1, le=604_800, description="An event waits so long, then goes without")
     look_up_cache_s: float = Field(3600.0, ge=0, le=86400, description="A contact is asked for again after so long")
 
+    # -- machines
+    apple_egress_file: Path | None = Field(
+        None, description="Apple's egress-ip-ranges.csv, instead of the shipped list; judges opens of e-mails"
+    )
+    honeypot_links: str = Field(
+        "", description="Parts of the addresses of links hidden in mails, separated by blanks; who clicks is a machine"
+    )
+
     # -- behaviour
     dedupe_days: int = Field(90, ge=2, le=730, description="Older events are kept as too_old, not scored")
     fresh_s: float = Field(120.0, ge=5, le=3600, description="An alert about something older is no news")

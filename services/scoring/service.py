@@ -6,6 +6,7 @@ Reads: the topics `tracking.events` and `lead.outcomes`. Writes: the topic `lead
 
 import gc
 from collections.abc import Callable
+from importlib import resources
 from typing import Any, Final
 
 from fastapi import APIRouter
@@ -20,10 +21,14 @@ from services.policy.cache import PolicyCache
 from services.runtime.access import Access
 from services.runtime.clock import Clock
 from services.runtime.db import Database, Listener
+from services.runtime.errors import Misconfigured
 from services.runtime.health import Loops
 from services.runtime.settings import Settings
 from services.scoring.api import people_router
+from services.scoring.core.egress import Relays
+from services.scoring.core.traps import trap_of
 from services.scoring.handler.events import ScoringHandler
+from services.scoring.handler.forget import Elsewhere
 from services.scoring.handler.outcomes import OutcomesHandler
 from services.scoring.store.erase import CHANNEL
 from services.scoring.store.metrics import Meters
@@ -43,6 +48,7 @@ class ScoringService:
         policies, directory: Started by whoever made them, before us.
         access: Unused here, the API finds it in the app.
         on_fatal: Called when a reading loop has ended by a bug or on purpose: end the process.
+        elsewhere: Forgets a person who asks for it where other rooms keep something of theirs.
     """
 
     name: StageName = STAGE
@@ -60,6 +66,7 @@ class ScoringService:
         loops: Loops,
         access: Access | None = None,
         on_fatal: Callable[[Exception], None] | None = None,
+        elsewhere: Elsewhere | None = None,
     ) -> None:
         del access
         self.people = PeopleStore(db)
@@ -68,8 +75,17 @@ class ScoringService:
         self._writer = log.writer()
         self._clock = clock
         self._consuming = False
+        relay, trap = evidence_of(settings)
         self.handler = ScoringHandler(
-            db=db, settings=settings, policies=policies, directory=directory, clock=clock, meters=Meters()
+            db=db,
+            settings=settings,
+            policies=policies,
+            directory=directory,
+            clock=clock,
+            meters=Meters(),
+            relay=relay,
+            trap=trap,
+            elsewhere=elsewhere,
         )
         self.outbox = self.handler.outbox = log.outbox(STAGE, LANE, self.handler.encode)
         self.splitter = Splitter(db, log.outbox(STAGE, API_LANE), clock, self.handler.encode, self._account_of)
@@ -128,3 +144,23 @@ class ScoringService:
         if not self._consuming:
             return None
         return self._policies.ready or self.consumer.ready() or self.outcomes.ready()
+
+
+def evidence_of(settings: Settings) -> tuple[Callable[[str], bool], Callable[[str], bool] | None]:
+    """Whether an address is one of Apple's relays, and whether a link is one that people cannot see.
+
+    Raises:
+        Misconfigured: The file of networks or the list of links cannot be used.
+    """
+    own = settings.apple_egress_file
+    try:
+        text = own.read_text() if own else (resources.files("services.scoring") / "data/apple_egress.txt").read_text()
+        relays = Relays(text)
+    except (OSError, ValueError) as error:
+        msg = f"LEAD_ROUTER_APPLE_EGRESS_FILE cannot be used: {error}"
+        raise Misconfigured(msg) from error
+    try:
+        return relays.holds, trap_of(settings.honeypot_links)
+    except ValueError as error:
+        msg = f"LEAD_ROUTER_HONEYPOT_LINKS cannot be used: {error}"
+        raise Misconfigured(msg) from error

@@ -56,7 +56,7 @@ MADE: Final[dict[tuple[str, str], tuple[str, ...]]] = {
         f"{part}_{state}" for part in ("owner", "member", "manager") for state in ("unknown", "inactive")
     ),
     ("ingest/store.py", "f'{taken}_taken'"): ("name_taken", "key_taken"),
-    ("scoring/core/bursts.py", "machine"): ("burst", "delivered_burst"),
+    ("scoring/core/bursts.py", "machine"): ("burst", "delivered_burst", "honeypot"),
     ("scoring/store/split.py", "parted"): ("not_a_member", "nobody_left"),
 }
 # Codes in other forms: in a tuple that is unpacked, as labels of metrics.

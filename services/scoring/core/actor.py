@@ -1,4 +1,7 @@
-"""Was it a human? What the source says and what the user agent shows, for one event alone."""
+"""Was it a human? A probability and a reason, from what the source says and what one event shows by itself.
+
+What only several events of one mail show together is judged in `bursts.py`.
+"""
 
 import re
 from functools import lru_cache
@@ -14,7 +17,7 @@ ACTORS: Final[tuple[Actor, ...]] = ("unknown", "human", "proxied", "machine")
 # Stored beside each event: never renumber.
 REASONS: Final[tuple[str, ...]] = (
     "", "source_says", "scanner_agent", "bare_agent", "prefetch_agent", "crawler_agent", "image_proxy", "burst",
-    "delivered_burst", "too_fast", "flood", "too_old", "clock_ahead",
+    "delivered_burst", "too_fast", "flood", "too_old", "clock_ahead", "tool_agent", "apple_egress", "honeypot",
 )  # fmt: skip
 _REASON_NUMBER: Final = {reason: number for number, reason in enumerate(REASONS)}
 
@@ -31,10 +34,21 @@ _SCANNERS = re.compile(
     r"|vade ?(secure|retro)|avanan|checkpoint|cloudmark|retarus|hornetsecurity|spamhaus|urlscan|virustotal|link ?scanner",
     re.IGNORECASE,
 )
+# Programs and previews of links. No crawler list is asked about mails: those hold image proxies and genuine mail programs.
+_TOOLS = re.compile(
+    r"python-requests|python-urllib|aiohttp|python-httpx|\bcurl/|\bwget|go-http-client|^java/|apache-httpclient|libwww-perl|\baxios/"
+    r"|node-fetch|\bundici|headlesschrome|phantomjs|puppeteer|playwright|scrapy|(?<!cu)bot\b|crawler|spider|facebookexternalhit"
+    r"|skypeuripreview|^whatsapp/",
+    re.IGNORECASE,
+)
 _PROXIES = re.compile(r"googleimageproxy|yahoomailproxy|ggpht\.com", re.IGNORECASE)
 # Gmail fetches images at delivery with this frozen agent; a person's later look comes as GoogleImageProxy.
 _PREFETCH = re.compile(r"Edge/12\.246")
 _BARE: Final = "mozilla/5.0"  # what Apple's mail privacy sends
+
+
+# Apple's relays fetch images whether anybody looks or not. With a browser's full agent it may be a person in webmail.
+RELAYED_OPEN: Final = 100
 
 
 def verdict_code(actor: Actor, reason: str) -> int:
@@ -53,7 +67,7 @@ def judge(signal: str, actor: Actor | None, user_agent: str | None) -> tuple[int
     """One event by itself.
 
     Returns:
-        Thousandths of an event, 0 to 1000, and the verdict's number.
+        How likely a person did it, in thousandths (0 to 1000), which is what it counts; and the verdict's number.
     """
     doing = DOING.get(signal, "other")
     if actor == "machine":
@@ -71,12 +85,27 @@ def judge(signal: str, actor: Actor | None, user_agent: str | None) -> tuple[int
     return UNKNOWN[doing], verdict_code("unknown", "")
 
 
+def relayed(weight: int, verdict: int, user_agent: str | None) -> tuple[int, int]:
+    """What an open that came out of Apple's relays counts, given what it counts by itself."""
+    if verdict & 3 != _UNKNOWN:
+        return weight, verdict  # the source, or an image proxy's agent, says more
+    if user_agent is None or user_agent.strip().lower() == _BARE:
+        return 0, _RELAY
+    return min(weight, RELAYED_OPEN), _MAYBE_RELAY
+
+
 def _machine_agent(doing: Doing, agent: str) -> str | None:
     if _SCANNERS.search(agent):
         return "scanner_agent"
-    if doing in ("open", "click") and agent.strip().lower() == _BARE:
+    if doing == "page":
+        return "crawler_agent" if crawleruseragents.is_crawler(agent) else None
+    if agent.strip().lower() == _BARE:
         return "bare_agent"
-    if doing == "open":
-        # Known image proxies and genuine mail programs stand in crawler lists too: not asked for opens.
-        return "prefetch_agent" if _PREFETCH.search(agent) else None
-    return "crawler_agent" if crawleruseragents.is_crawler(agent) else None
+    if doing == "open" and _PREFETCH.search(agent):
+        return "prefetch_agent"
+    return "tool_agent" if _TOOLS.search(agent) else None
+
+
+_UNKNOWN: Final = ACTORS.index("unknown")
+_RELAY: Final = verdict_code("machine", "apple_egress")
+_MAYBE_RELAY: Final = verdict_code("unknown", "apple_egress")

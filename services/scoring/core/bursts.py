@@ -19,6 +19,10 @@ BEFORE_DELIVERY_MS: Final = 5000
 # A single click so soon after delivery is doubtful: it counts little and pages nobody (SCIENCE.md 4.3).
 DOUBT_MS: Final = 10_000
 DOUBT_WEIGHT: Final = 300
+# A link that people cannot see was clicked: so near to it nobody's clicks are a person's. Scanners take seconds to a minute
+# for the links of a mail; a wider window would take the clicks of somebody who reads the mail soon after.
+TRAP_MS: Final = 60_000
+TRAPPED: Final = verdict_code("machine", "honeypot")
 
 MAILS_MAX: Final = 8
 NAME_MAX: Final = 200
@@ -91,6 +95,8 @@ def judged(mail: Mail) -> list[tuple[int, int]]:
         if len(cluster) > 1 and any(_at_delivery(mail, clicks[n], DELIVERY_MS) for n in cluster):
             for n in cluster:
                 machine.setdefault(n, "delivered_burst")
+    for trap in [click.at for click in clicks if click.verdict == TRAPPED]:
+        machine.update((n, "honeypot") for n, click in enumerate(clicks) if abs(click.at - trap) <= TRAP_MS)
     return [_verdict(mail, click, machine.get(n)) for n, click in enumerate(clicks)]
 
 
@@ -126,6 +132,6 @@ def bounded(mails: Mails) -> None:
 
 
 def bounded_clicks(mail: Mail) -> None:
-    """Keep the newest clicks of a mail."""
+    """Keep the newest clicks of a mail, and those of links that nobody can see."""
     if len(mail.clicks) > CLICKS_MAX:
-        mail.clicks.remove(min(mail.clicks, key=lambda click: (click.at, click.id)))
+        mail.clicks.remove(min(mail.clicks, key=lambda click: (click.verdict == TRAPPED, click.at, click.id)))

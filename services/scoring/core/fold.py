@@ -6,7 +6,7 @@ from typing import Final
 from zlib import crc32
 
 from services.scoring.core import bursts
-from services.scoring.core.actor import judge, verdict_code
+from services.scoring.core.actor import judge, relayed, verdict_code
 from services.scoring.core.companies import Companies
 from services.scoring.core.counters import CODE_BITS, CODE_MASK
 from services.scoring.core.counting import THOUSAND, Counting
@@ -24,6 +24,7 @@ YOUNG_MS: Final = DAY_MS
 DELETED: Final = "person.deleted"
 CLICKED: Final = "email.clicked"
 DELIVERED: Final = "email.delivered"
+OPENED: Final = "email.opened"
 MINUTE_MS: Final = 60_000
 # Facts that people act on whatever the score.
 TOLD_ALWAYS: Final = frozenset(("deal.won", "deal.lost", "email.unsubscribed", "email.complained"))
@@ -66,11 +67,15 @@ class Settings:
     Attributes:
         dedupe_ms: Events that came in later than this are too old to be scored.
         first_ms, last_ms: Own times for which the event table has partitions; others are kept aside.
+        relay: Whether an address is one of Apple's privacy relays. None: nobody looks.
+        trap: Whether a link is one that people cannot see. None: there are none.
     """
 
     dedupe_ms: int
     first_ms: int
     last_ms: int
+    relay: Callable[[str], bool] | None = None
+    trap: Callable[[str], bool] | None = None
 
 
 @dataclass(slots=True)
@@ -196,6 +201,12 @@ class Fold:
             self.done.too_old += 1
             return Row(event, profile.key, lead, counted.code, 0, _TOO_OLD)
         weight, verdict = judge(signal, wire.actor, wire.user_agent)
+        settings = self._settings
+        if signal == OPENED:
+            if wire.ip is not None and weight and settings.relay is not None and settings.relay(wire.ip):
+                weight, verdict = relayed(weight, verdict, wire.user_agent)
+        elif signal == CLICKED and settings.trap is not None and settings.trap(wire.link or wire.url or ""):
+            weight, verdict = 0, bursts.TRAPPED
         minute = at_ms // MINUTE_MS
         if minute != profile.minute:
             profile.minute, profile.minute_n = minute, 1
@@ -210,7 +221,7 @@ class Fold:
         row = Row(event, profile.key, lead, counted.code, weight, verdict)
         day <<= CODE_BITS
         if signal == CLICKED:
-            if weight:
+            if weight or verdict == bursts.TRAPPED:
                 self._click(row, profile, [day | part[0] for part in counted.parts])
                 weight = row.weight
         elif signal == DELIVERED:

@@ -7,7 +7,7 @@ again, so the database alone is the truth.
 
 import asyncio
 import gc
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 import structlog
@@ -34,7 +34,7 @@ from services.scoring.core.link import Lead, Link, Ties
 from services.scoring.core.read import DAY_MS, Dead, Event, millis, read
 from services.scoring.core.snapshot import Telling
 from services.scoring.handler.cache import Cache
-from services.scoring.handler.forget import Forgotten
+from services.scoring.handler.forget import Elsewhere, Forgotten
 from services.scoring.store import erase, keep, probe, write
 from services.scoring.store.connection import Line
 from services.scoring.store.metrics import Meters
@@ -85,6 +85,8 @@ class ScoringHandler:
 
     Args:
         outbox: Made with `encode=handler.encode`, or set before the first batch.
+        relay, trap: As in the fold's settings.
+        elsewhere: Forgets the same person where other rooms keep something of theirs, in the same transaction.
     """
 
     def __init__(
@@ -96,7 +98,11 @@ class ScoringHandler:
         directory: DirectoryCache,
         clock: Clock,
         meters: Meters,
+        relay: Callable[[str], bool] | None = None,
+        trap: Callable[[str], bool] | None = None,
+        elsewhere: Elsewhere | None = None,
     ) -> None:
+        self._relay, self._trap = relay, trap
         self._db = db
         self._settings = settings
         self._policies = policies
@@ -114,7 +120,7 @@ class ScoringHandler:
         self._seq = 0
         self._done_seq = 0
         self._one_at_a_time = asyncio.Lock()
-        self._forgotten = Forgotten()
+        self._forgotten = Forgotten(elsewhere)
         self._kept_at = float("-inf")
         self._busy_at = 0.0
         self._collected = True
@@ -326,7 +332,7 @@ class ScoringHandler:
         self._forgotten.expect(events)
         fold = Fold(
             counting=counting,
-            settings=folding.Settings(self._settings.dedupe_days * DAY_MS, *self._bounds),
+            settings=folding.Settings(self._settings.dedupe_days * DAY_MS, *self._bounds, self._relay, self._trap),
             profiles=cache.profiles,
             ties=ties,
             seq=seq,

@@ -1,6 +1,6 @@
 """Who asked to be forgotten? Their later events are dropped, known only by a keyed hash."""
 
-from collections.abc import Iterable
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from hashlib import blake2b
 from typing import Any, Final
 
@@ -15,16 +15,23 @@ from services.scoring.store.connection import Line
 HASH_BYTES: Final = 16
 REMEMBERED_MAX: Final = 300_000
 
+# In the transaction of the first argument, forgets whoever has these (kind, value).
+Elsewhere = Callable[[Any, Sequence[tuple[str, str]]], Awaitable[None]]
+
 
 class Forgotten:
     """The list of those who asked to be forgotten.
+
+    Args:
+        elsewhere: Forgets the same person where other rooms keep something of theirs.
 
     Attributes:
         erasures: How many erasures the list has seen; a batch folded under an older list is refused by the database.
         count: Identifiers on the list.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, elsewhere: Elsewhere | None = None) -> None:
+        self._elsewhere = elsewhere
         self.erasures = 0
         self._known = False
         self._secret = b""
@@ -66,6 +73,8 @@ class Forgotten:
         gone = await erase.erase(pg, [ident.key for ident in event.idents])
         names = {(ident.kind, ident.value) for ident in event.idents} | set(gone.members)
         hashes = [self._made(kind, value) for kind, value in names if kind != ANONYMOUS]
+        if self._elsewhere is not None:
+            await self._elsewhere(pg, [(ID_KINDS[kind], value) for kind, value in sorted(names)])
         await erase.finish(pg, event.envelope_id, hashes, gone.events, len(gone.members))
         return [
             (EmitIn("erased", lead, event.received_ms, False, None, None, []), lead + version.to_bytes(8))

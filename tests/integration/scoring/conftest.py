@@ -61,8 +61,8 @@ class Rig:
         self.handlers = []
         self.handler = self.make()
 
-    def make(self):
-        """Another process."""
+    def make(self, **more):
+        """Another process; `more` goes to the handler."""
         handler = ScoringHandler(
             db=self.db,
             settings=self.settings,
@@ -70,6 +70,7 @@ class Rig:
             directory=self.directory,
             clock=SystemClock(),
             meters=Meters(),
+            **more,
         )
         log = PostgresLog(self.settings, self.db, Listener(self.db), f"owner-{uuid.uuid4().hex[:6]}")
         handler.outbox = log.outbox("scoring", "batch", handler.encode)

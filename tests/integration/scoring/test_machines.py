@@ -2,7 +2,13 @@
 
 import itertools
 import random
+from uuid import UUID
 
+from services.runtime.settings import Settings
+from services.scoring.core.actor import verdict_of
+from services.scoring.core.traps import trap_of
+from services.scoring.service import evidence_of
+from services.scoring.store.people import PeopleStore
 from tests.integration.scoring.conftest import event
 from tests.support.offline import expect, key_of
 
@@ -74,6 +80,52 @@ async def test_a_single_click_right_after_delivery_is_doubtful_and_pages_nobody(
     )
     assert await rig.scored() == []
     assert [row["weight"] for row in await rig.rows("SELECT weight FROM scoring.event WHERE signal = 3")] == [300]
+
+
+async def test_a_link_that_nobody_sees_takes_back_what_counted_before(rig):
+    handler = rig.make(trap=trap_of("/nobody-sees"))
+    links = ("https://x.example/a", "https://x.example/b?c=1")
+    await rig.feed(event("person.identified", WHO), handler=handler)
+    await rig.feed(
+        *[event(CLICK, {"user": "u-7"}, ago=60 - 9 * n, message_id="m", link=link) for n, link in enumerate(links)],
+        event(CLICK, {"user": "u-7"}, ago=200, message_id="m", link="https://x.example/long-before"),
+        event(CLICK, {"user": "u-7"}, ago=55, message_id="another", link="https://x.example/a"),
+        handler=handler,
+    )
+    await rig.scored()
+    before = await rig.counters()
+    hidden = "https://x.example/nobody-sees/1"
+    await rig.feed(event(CLICK, {"user": "u-7"}, ago=40, message_id="m", link=hidden), handler=handler)
+    (scored,) = await rig.scored()
+    assert scored.kind == "reversed"
+    assert sorted((c.reversed, c.actor, c.human) for c in scored.causes) == [
+        (False, "machine", 0.0), (True, "machine", 0.0), (True, "machine", 0.0),
+    ]  # fmt: skip
+    taken = [
+        before[key_of("user", "u-7")][n] - left for n, left in (await rig.counters())[key_of("user", "u-7")].items()
+    ]
+    assert set(taken) == {1400}
+    shown = await PeopleStore(rig.db).timeline(UUID(key_of("user", "u-7")), None, 10)
+    assert [(one["link"], one["human"], one["reasons"]) for one in shown if one["signal"] == CLICK] == [
+        (hidden, 0, ["honeypot"]), (links[1], 0, ["honeypot"]), ("https://x.example/a", 0.7, []), (links[0], 0, ["honeypot"]),
+        ("https://x.example/long-before", 0.7, []),
+    ]  # fmt: skip
+
+
+async def test_apples_relays_judge_opens_and_never_visits(rig):
+    relay, _ = evidence_of(Settings(_env_file=None))
+    handler = rig.make(relay=relay)
+    where = {"ip": "104.28.42.7", "user_agent": None}
+    await rig.feed(
+        event(OPENED, {"user": "u-7"}, ago=3, message_id="m", **where),
+        event(OPENED, {"user": "u-7"}, ago=2, message_id="m", ip="192.0.2.1"),
+        event("page.viewed", {"user": "u-7"}, ago=1, path="/pricing", **where),
+        handler=handler,
+    )
+    rows = await rig.rows("SELECT weight, verdict FROM scoring.event ORDER BY id")
+    assert [(row["weight"], verdict_of(row["verdict"])) for row in rows] == [
+        (0, ("machine", "apple_egress")), (300, ("unknown", "")), (1000, ("unknown", "")),
+    ]  # fmt: skip
 
 
 async def test_any_order_and_any_cut_gives_the_same_counters(rig):

@@ -80,6 +80,7 @@ class PostgresReader:
         self._ahead: list[Record] = []
         self._active = 1
         self._bytes_each = 1024.0
+        self._more = True  # there may be records that we have not fetched and will not be told of
 
     async def assign(self, positions: Mapping[int, int]) -> None:
         """Read exactly these partitions, each from its offset."""
@@ -89,18 +90,21 @@ class PostgresReader:
         self._since = {part: at for part, at in self._since.items() if part in kept}
         self._handed = dict(positions)
         self._active = max(1, len(positions))
+        self._more = True
 
     async def poll(self, max_records: int, max_wait_s: float) -> Sequence[Record]:
         """What is there, at once; waits up to `max_wait_s` only when nothing is."""
         if not self._ahead:
-            self._woken.clear()
-            await self._fetch(max_records)
+            # After a fetch that took everything there is nothing to look for until somebody says so, or time is up.
+            if self._more or self._woken.is_set():
+                self._woken.clear()
+                await self._fetch(max_records)
             if not self._ahead:
                 with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(self._woken.wait(), max_wait_s)
-                if self._woken.is_set():
-                    self._woken.clear()
-                    await self._fetch(max_records)
+                    async with asyncio.timeout(max_wait_s):
+                        await self._woken.wait()
+                self._woken.clear()
+                await self._fetch(max_records)
         batch, self._ahead = self._ahead[:max_records], self._ahead[max_records:]
         for record in batch:
             self._handed[record.part] = record.offset + 1
@@ -132,6 +136,7 @@ class PostgresReader:
         limit = max(1, min(-(-max_records // self._active), int(FETCH_BYTES / self._bytes_each / self._active)))
         since = min(self._since.get(part, EVER) for part in parts)
         asked = [self._fetched[part] for part in parts]
+        self._more = True  # until we know better: the query may fail
         rows = await self._query(POLL, self._topic, parts, asked, limit, since)
         size = 0
         newest: dict[int, int] = {}
@@ -146,6 +151,8 @@ class PostgresReader:
             self._ahead.append(Record(part, offset, key, value, at_ms))
             newest[part] = at_ms
             size += len(value or b"") + len(key or b"")
+        # A partition that gave all that was asked for may have more.
+        self._more = len(rows) >= limit
         if rows:
             self._active = max(1, len(newest))
             self._bytes_each = max(64.0, size / len(rows))
@@ -278,7 +285,7 @@ class PostgresLog:
         self._settings = settings
         self._db = db
         self._topics = {topic.name: topic for topic in topics}
-        self._wakes = Wakes(db, listener)
+        self._wakes = Wakes(db, listener, owner)
         self._writer = PostgresWriter(self, db, self._wakes)
         self._readers: set[PostgresReader] = set()
         self._outboxes: dict[tuple[str, str], PostgresOutbox] = {}

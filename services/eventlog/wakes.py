@@ -1,7 +1,8 @@
 """How does a reader of the PostgreSQL log hear that there is something new? At once, wherever it runs.
 
-Readers in this process are woken directly, those of others by NOTIFY: at most 100 a second from here, outside of the
-transactions that append, since NOTIFY makes commits wait for each other. A lost one costs a poll interval.
+Readers in this process are woken directly, those of others by NOTIFY: only when there are others, at most 100 a second
+from here, and outside of the transactions that append, since NOTIFY makes commits wait for each other. A lost one costs a
+poll interval.
 """
 
 import asyncio
@@ -17,6 +18,9 @@ from services.runtime.errors import Unavailable
 
 CHANNEL: Final = "log"
 NOTIFY_EVERY_S: Final = 0.01
+# Another process that begins to read is noticed within this time; until then it polls.
+LOOK_EVERY_S: Final = 2.0
+OTHERS: Final = "SELECT DISTINCT topic FROM log.member WHERE owner <> $1 AND expires_at > clock_timestamp()"
 NOTIFY: Final = "SELECT pg_notify($1, $2 || t) FROM unnest($3::text[]) AS t"
 
 
@@ -25,10 +29,14 @@ class Wakes:
 
     Args:
         listener: Must not be started yet: it learns our channel here.
+        owner: This process, as its leases name it.
     """
 
-    def __init__(self, db: Database, listener: Listener) -> None:
+    def __init__(self, db: Database, listener: Listener, owner: str) -> None:
         self._db = db
+        self._owner = owner
+        self._others: frozenset[str] = frozenset()  # topics that other processes read
+        self._looked_at = float("-inf")
         self._me = secrets.token_hex(4) + "/"
         self._waiting: dict[str, list[asyncio.Event]] = {}
         self._to_tell: set[str] = set()
@@ -78,6 +86,16 @@ class Wakes:
             topics, self._to_tell = list(self._to_tell), set()
             # Best effort: readers poll in any case.
             with contextlib.suppress(Unavailable, asyncpg.PostgresError):
-                async with self._db.raw() as pg:
-                    await pg.execute(NOTIFY, CHANNEL, self._me, topics)
+                heard = (await self._read_elsewhere()).intersection(topics)
+                if heard:
+                    async with self._db.raw() as pg:
+                        await pg.execute(NOTIFY, CHANNEL, self._me, sorted(heard))
             await asyncio.sleep(NOTIFY_EVERY_S)
+
+    async def _read_elsewhere(self) -> frozenset[str]:
+        now = asyncio.get_running_loop().time()
+        if now - self._looked_at >= LOOK_EVERY_S:
+            self._looked_at = now
+            async with self._db.raw() as pg:
+                self._others = frozenset(row["topic"] for row in await pg.fetch(OTHERS, self._owner))
+        return self._others

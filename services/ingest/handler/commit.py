@@ -56,7 +56,7 @@ class Committer:
     Args:
         spool: Where batches go while the log is away; None when the log itself lies in PostgreSQL.
         bury: Keeps dead letters, all or none.
-        wait_s: How long the first request of a group waits for company, in seconds.
+        wait_s: How long the first request of a group waits for company, in seconds; only while requests do meet.
         queue_max: Events that may wait; more are refused.
     """
 
@@ -86,6 +86,7 @@ class Committer:
         self._queued = 0
         self._some = asyncio.Event()
         self._full = asyncio.Event()
+        self._met = False  # the group before held more than one request: there is company to wait for
         self._task: asyncio.Task[None] | None = None
         self._closed = False
         self._away: asyncio.Task[None] | None = None
@@ -163,12 +164,13 @@ class Committer:
                     await self._some.wait()
             except TimeoutError:
                 continue
-            if self._wait_s > 0 and not self._closed and self._queued < EVENTS_MAX:
+            if self._met and self._wait_s > 0 and not self._closed and self._queued < EVENTS_MAX:
                 self._full.clear()
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(self._wait_s):
                         await self._full.wait()
             group = self._take()
+            self._met = len(group) > 1
             if group:
                 await self._settle(group)
 

@@ -4,6 +4,8 @@ from starlette.routing import BaseRoute
 
 from services.console.frame import Frame
 from services.console.pages.inbox import InboxPages
+from services.console.pages.matrix import MatrixPages
+from services.console.pages.overview import OverviewPages
 from services.console.pages.policy import PolicyPages
 from services.console.pages.session import SessionPages
 from services.console.rooms import ConsoleRooms
@@ -14,7 +16,9 @@ def console_routes(rooms: ConsoleRooms) -> list[BaseRoute]:
     frame = Frame(rooms.access, rooms.clock)
     return [
         *SessionPages(frame).routes(),
-        *InboxPages(frame, rooms.notify.inbox).routes(),
+        *InboxPages(frame, rooms).routes(),
         *PolicyPages(frame, rooms).routes(),
+        *MatrixPages(frame, rooms).routes(),
+        *OverviewPages(frame, rooms).routes(),
         frame.asset_route(),
     ]

@@ -23,6 +23,7 @@ from services.runtime.paging import Cursor, Limit, decode_cursor, encode_cursor,
 Ops = Annotated[Identity, Depends(require("ops"))]
 LetterId = Annotated[int, Path(ge=1, le=2**63 - 1)]
 Reason = Annotated[str | None, Query(max_length=100, pattern=r"^[a-z0-9_.-]+$", description="A reason code")]
+Topic = Annotated[str | None, Query(max_length=250, pattern=r"^[a-zA-Z0-9_.-]+$", description="Where it came from")]
 
 LEASES: Final = """
 SELECT stage, topic, part, owner, epoch, next_offset, seen_ms, expires_at, expires_at > clock_timestamp() AS live,
@@ -37,12 +38,19 @@ BOUNDS_GROUP: Final = "lead-router-ops"
 
 
 class ReplayFilter(BaseModel):
-    """Which dead letters go back: all that were not replayed yet, of a stage, of a reason."""
+    """Which dead letters go back: all that were not replayed yet, of a stage, of a reason, of a topic.
+
+    With `at_most` one step is done; `after` and `newest` of its answer ask for the next, while some are `left`.
+    """
 
     model_config = ConfigDict(strict=True, extra="forbid")
 
     stage: StageName | None = None
     reason: str | None = Field(default=None, max_length=100, pattern=r"^[a-z0-9_.-]+$")
+    topic: str | None = Field(default=None, max_length=250, pattern=r"^[a-zA-Z0-9_.-]+$")
+    at_most: int | None = Field(default=None, ge=1, le=deadletter.REPLAY_AT_ONCE)
+    after: int = Field(default=0, ge=0, le=2**63 - 1)
+    newest: int | None = Field(default=None, ge=0, le=2**63 - 1)
 
 
 async def lag_of(db: Database, log: Log, ends: Mapping[str, Mapping[int, int]] | None = None) -> list[dict[str, Any]]:
@@ -145,10 +153,11 @@ def log_router(db: Database, log: Log) -> APIRouter:
         return page([{"stage": r["stage"], "lane": r["lane"], "rows": r["n"], "oldest_s": r["oldest_s"]} for r in rows])
 
     @router.get("/dead-letters")
-    async def letters(
+    async def letters(  # noqa: PLR0917 the filters of the list
         _who: Ops,
         stage: StageName | None = None,
         reason: Reason = None,
+        topic: Topic = None,
         replayed: bool | None = None,
         cursor: Cursor = None,
         limit: Limit = 50,
@@ -156,7 +165,13 @@ def log_router(db: Database, log: Log) -> APIRouter:
         """Records that could not be handled, newest first; `replayed=false` are those that wait for somebody."""
         before = decode_cursor(cursor, int)
         found = await deadletter.list_letters(
-            db, stage=stage, reason=reason, replayed=replayed, before=before[0] if before else None, limit=limit + 1
+            db,
+            stage=stage,
+            reason=reason,
+            topic=topic,
+            replayed=replayed,
+            before=before[0] if before else None,
+            limit=limit + 1,
         )
         following = encode_cursor(found[limit - 1].id) if len(found) > limit else None
         return page([shown(letter) for letter in found[:limit]], following)
@@ -168,9 +183,24 @@ def log_router(db: Database, log: Log) -> APIRouter:
 
     @router.post("/dead-letters/replay")
     async def replay_many(which: ReplayFilter, who: Ops) -> dict[str, Any]:
-        """Put back every one of a filter that was not replayed yet; safe to repeat."""
-        done = await deadletter.replay_many(db, log.writer(), who.name, stage=which.stage, reason=which.reason)
-        return {"replayed": done}
+        """Put back every one of a filter that was not replayed yet, or a step of them; safe to repeat."""
+        done, step = 0, deadletter.Step(replayed=0, after=which.after, newest=which.newest, left=1)
+        while step.left:
+            step = await deadletter.replay_some(
+                db,
+                log.writer(),
+                who.name,
+                stage=which.stage,
+                reason=which.reason,
+                topic=which.topic,
+                after=step.after,
+                newest=step.newest,
+                at_most=which.at_most or deadletter.REPLAY_AT_ONCE,
+            )
+            done += step.replayed
+            if which.at_most is not None:
+                break
+        return {"replayed": done, "after": step.after, "newest": step.newest, "left": step.left}
 
     @router.get("/dead-letters/{letter_id}")
     async def letter(letter_id: LetterId, _who: Ops) -> dict[str, Any]:

@@ -40,6 +40,7 @@ LIST: Final = f"""
 SELECT {COLUMNS} FROM log.dead_letter
  WHERE ($1::text IS NULL OR stage = $1) AND ($2::text IS NULL OR reason = $2)
    AND ($3::boolean IS NULL OR (replayed_at IS NOT NULL) = $3) AND ($4::bigint IS NULL OR id < $4)
+   AND ($6::text IS NULL OR topic = $6)
  ORDER BY id DESC LIMIT $5"""
 SHOW: Final = f"SELECT {COLUMNS} FROM log.dead_letter WHERE id = $1"
 # Locked until the end of the transaction: two replays of one row publish it once.
@@ -47,13 +48,18 @@ CLAIM_ONE: Final = f"SELECT {COLUMNS} FROM log.dead_letter WHERE id = $1 FOR UPD
 CLAIM_MANY: Final = f"""
 SELECT {COLUMNS} FROM log.dead_letter
  WHERE replayed_at IS NULL AND part >= 0 AND ($1::text IS NULL OR stage = $1) AND ($2::text IS NULL OR reason = $2)
-   AND id > $3 AND id <= $4
+   AND id > $3 AND id <= $4 AND ($6::text IS NULL OR topic = $6)
  ORDER BY id LIMIT $5 FOR UPDATE SKIP LOCKED"""
 MARK: Final = (
     "UPDATE log.dead_letter SET replayed_at = clock_timestamp(), replayed_by = $2 WHERE id = ANY ($1::bigint[])"
 )
 NEWEST: Final = "SELECT coalesce(max(id), 0) FROM log.dead_letter"
 DEPTH: Final = "SELECT stage, reason, count(*) AS n FROM log.dead_letter WHERE replayed_at IS NULL GROUP BY 1, 2"
+TOPICS: Final = "SELECT DISTINCT topic FROM log.dead_letter ORDER BY 1"
+LEFT: Final = """
+SELECT count(*) FROM log.dead_letter
+ WHERE replayed_at IS NULL AND part >= 0 AND ($1::text IS NULL OR stage = $1) AND ($2::text IS NULL OR reason = $2)
+   AND id > $3 AND id <= $4 AND ($5::text IS NULL OR topic = $5)"""
 
 # What makes messages of the key and bytes of letters that never were in the log, by their topic.
 Remake = Callable[[bytes | None, bytes | None], Sequence[Message]]
@@ -187,13 +193,14 @@ async def list_letters(
     *,
     stage: str | None = None,
     reason: str | None = None,
+    topic: str | None = None,
     replayed: bool | None = None,
     before: int | None = None,
     limit: int = 50,
 ) -> list[DeadLetter]:
     """Dead letters, newest first; `before` is the id after which the last page ended."""
     async with db.raw() as pg:
-        return [_letter(row) for row in await pg.fetch(LIST, stage, reason, replayed, before, limit)]
+        return [_letter(row) for row in await pg.fetch(LIST, stage, reason, replayed, before, limit, topic)]
 
 
 async def show_letter(db: Database, letter_id: int) -> DeadLetter | None:
@@ -207,6 +214,12 @@ async def counts(db: Database) -> list[dict[str, Any]]:
     """Dead letters that wait for somebody, by stage and reason."""
     async with db.raw() as pg:
         return [{"stage": row["stage"], "reason": row["reason"], "count": row["n"]} for row in await pg.fetch(DEPTH)]
+
+
+async def topics(db: Database) -> list[str]:
+    """The topics that dead letters came from."""
+    async with db.raw() as pg:
+        return [row["topic"] for row in await pg.fetch(TOPICS)]
 
 
 async def replay(db: Database, writer: LogWriter, letter_id: int, by: str, *, again: bool = False) -> DeadLetter | None:
@@ -245,18 +258,51 @@ async def replay_many(
     Returns:
         How many were put back.
     """
+    done, step = 0, Step(replayed=0, after=0, newest=None, left=1)
+    while step.left:
+        step = await replay_some(
+            db, writer, by, stage=stage, reason=reason, after=step.after, newest=step.newest, at_most=REPLAY_AT_ONCE
+        )
+        done += step.replayed
+    return done
+
+
+class Step(msgspec.Struct, frozen=True, kw_only=True):
+    """One step of a replay of many. The next one is asked for with `after` and `newest`, as long as some are `left`."""
+
+    replayed: int
+    after: int
+    newest: int | None
+    left: int
+
+
+async def replay_some(
+    db: Database,
+    writer: LogWriter,
+    by: str,
+    *,
+    stage: str | None = None,
+    reason: str | None = None,
+    topic: str | None = None,
+    after: int = 0,
+    newest: int | None = None,
+    at_most: int = REPLAY_AT_ONCE,
+) -> Step:
+    """Put back the next records of the filter: whoever replays many sees how far it is, from whichever process.
+
+    Args:
+        after, newest: As the step before gave them: those that die again meanwhile have higher ids, and wait.
+        at_most: Records in this step, 1 to `REPLAY_AT_ONCE`.
+    """
     async with db.raw() as pg:
-        newest = await pg.fetchval(NEWEST)
-    done, after = 0, 0
-    while True:
-        async with db.transaction() as pg:
-            rows = await pg.fetch(CLAIM_MANY, stage, reason, after, newest, REPLAY_AT_ONCE)
-            if not rows:
-                return done
-            back = await _put_back(writer, rows)
-            await pg.execute(MARK, back, by)
-        done += len(back)
-        after = rows[-1]["id"]
+        last = newest if newest is not None else await pg.fetchval(NEWEST)
+    async with db.transaction() as pg:
+        rows = await pg.fetch(CLAIM_MANY, stage, reason, after, last, at_most, topic)
+        back = await _put_back(writer, rows) if rows else []
+        await pg.execute(MARK, back, by)
+        reached = rows[-1]["id"] if rows else last
+        left = await pg.fetchval(LEFT, stage, reason, reached, last, topic) if rows else 0
+    return Step(replayed=len(back), after=reached, newest=last, left=left)
 
 
 def remade_by(topic: str, remake: Remake) -> None:

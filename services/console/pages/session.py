@@ -26,7 +26,6 @@ class SessionPages:
         """All of them."""
         return (
             self._frame.page("/", self.home),
-            self._frame.page("/overview", self.overview, "marketing", "ops"),
             self._frame.page("/sign-in", self.sign_in, method="POST"),
             self._frame.page("/sign-out", self.sign_out, method="POST"),
         )
@@ -37,10 +36,6 @@ class SessionPages:
         if identity is None:
             return self._frame.draw("sign_in.html", identity=None, problem=None)
         return RedirectResponse(self._frame.start(identity) or "/overview", 303)
-
-    async def overview(self, request: Request) -> Response:
-        """Figures for operations, from the public APIs."""
-        return self._frame.draw("desk.html", identity=await self._frame.signed_in(request))
 
     async def sign_in(self, request: Request) -> Response:
         """Swap a token for a session, without JavaScript."""

@@ -10,6 +10,7 @@ from schemas.topics import LEAD_ROUTED, StageName
 from services.eventlog.consume import Consumer
 from services.eventlog.lease import Leases
 from services.eventlog.ports import Log
+from services.notify.api.desk import RepDesk
 from services.notify.api.inbox import Inbox, inbox_router, inbox_stream
 from services.notify.api.site import PublishableKey, site_routes
 from services.notify.api.slo import slo_router
@@ -50,6 +51,7 @@ class NotifyService:
         on_fatal: Callable[[Exception], None] | None = None,
     ) -> None:
         self.inbox = Inbox(db, clock)
+        self.desk = RepDesk(db, clock)
         self._db = db
         self._clock = clock
         self._publishable_key = publishable_key

@@ -17,7 +17,7 @@ from services.eventlog.fence import translate
 from services.eventlog.lease import Leases
 from services.eventlog.ports import Log
 from services.policy.cache import PolicyCache
-from services.router.api import Leads, router_router
+from services.router.api import LeadDesk, Leads, router_router
 from services.router.commands import metrics
 from services.router.commands.answers import Answers
 from services.router.core.sla import Timer
@@ -84,6 +84,7 @@ class RouterService:
             clock=clock,
         )
         self.leads = Leads(db, lambda: directory.view, lambda: policies.active, clock)
+        self.desk = LeadDesk(db, self.leads)
         self.answers = Answers(
             db=db,
             outbox=self._api_outbox,

@@ -1,66 +1,244 @@
-"""The inbox: `/inbox`, and the fragment that keeps it live."""
+"""The inbox: the page, what keeps it live, and the rep's answers as forms."""
 
-from collections.abc import Sequence
-from typing import Any, Final, Protocol
+from collections.abc import Mapping, Sequence
+from typing import Any, Final, get_args
+from urllib.parse import urlencode
 
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import RedirectResponse, Response
 from starlette.routing import BaseRoute
 
-from services.console.frame import Frame
-from services.console.views.inbox import DECLINES, card
-from services.notify.core.notice import Notice
+from services.console.filters import clock
+from services.console.frame import Frame, form
+from services.console.rooms import ConsoleRooms
+from services.console.views.inbox import (
+    DECLINES,
+    SECTIONS,
+    SNOOZES,
+    Card,
+    by_section,
+    cards,
+    taken,
+    until_of,
+)
+from services.notify.api.desk import Listed, Used
+from services.router.core.claim import Asked, Command
+from services.router.store.leads import Lead
 from services.runtime.access import Identity
-from services.runtime.errors import Refused
+from services.runtime.errors import BadMessage, Refused
 
 SHOWN: Final = 50
-
-
-class InboxSource(Protocol):
-    """Where the notices come from: `NotifyService.inbox`."""
-
-    async def page(
-        self, rep: str, limit: int, before: int | None = None, *, open_only: bool = False
-    ) -> tuple[list[Notice], int | None]:
-        """Notices of `rep`, newest change first, and where to go on."""
-        ...
+SHOWN_MAX: Final = 1000
+PAST_SHOWN: Final = 20
+NEWS_MAX: Final = 100
+# What a page may say after a form: a code travels in the address, never words.
+SAID: Final[Mapping[str, str]] = {
+    "accepted": "It is yours. Say hello while it is warm.",
+    "declined": "Declined. Thank you for the reason: it makes scoring better.",
+    "seen": "Marked as seen.",
+    "kept": "Your words are kept.",
+    "stale": "This offer is no longer open.",
+    "invalid": "That answer was not understood; nothing was done.",
+}
 
 
 class InboxPages:
     """A rep's inbox. An admin looks at a rep's with `?rep=`."""
 
-    def __init__(self, frame: Frame, inbox: InboxSource) -> None:
+    def __init__(self, frame: Frame, rooms: ConsoleRooms) -> None:
         self._frame = frame
-        self._inbox = inbox
+        self._rooms = rooms
+        self._desk = rooms.notify.desk
 
     def routes(self) -> Sequence[BaseRoute]:
-        """The page and its list."""
+        """The page, its parts, its forms."""
+        page, part = self._frame.page, self._frame.fragment
         return (
-            self._frame.page("/inbox", self.inbox, "rep"),
-            self._frame.fragment("/inbox/list", self.inbox_list, "rep"),
+            page("/inbox", self.inbox, "rep"),
+            part("/inbox/list", self.inbox_list, "rep"),
+            part("/inbox/news", self.news, "rep"),
+            page("/inbox/seen", self.seen_all, "rep", method="POST"),
+            page("/inbox/{notice_id}/answer", self.answer, "rep", method="POST"),
+            page("/inbox/{notice_id}/say", self.say, "rep", method="POST"),
         )
 
     async def inbox(self, request: Request) -> Response:
         """The live inbox."""
         identity = await self._frame.signed_in(request)
+        if identity.role == "admin" and not request.query_params.get("rep"):
+            reps = sorted((rep for rep in self._rooms.directory.view.reps.values() if rep.active), key=lambda r: r.name)
+            return self._frame.draw("inbox_chooser.html", identity=identity, reps=reps)
         rep = rep_of(identity, request)
-        return self._frame.draw("inbox.html", identity=identity, rep=rep, **await self._cards(rep))
+        found = await self._list(identity, rep, _number(request, "show", SHOWN, SHOWN_MAX))
+        return self._frame.draw("inbox.html", identity=identity, said=await self._said(request, rep), **found)
 
     async def inbox_list(self, request: Request) -> Response:
-        """The list alone, for the module that follows the stream."""
+        """All parts of the inbox, for the module when it has missed too much."""
         identity = await self._frame.signed_in(request)
-        return self._frame.draw("_list.html", identity=identity, **await self._cards(rep_of(identity, request)))
+        rep = rep_of(identity, request)
+        found = await self._list(identity, rep, _number(request, "show", SHOWN, SHOWN_MAX))
+        return self._frame.draw("_inbox_list.html", identity=identity, **found)
 
-    async def _cards(self, rep: str) -> dict[str, Any]:
-        notices, _ = await self._inbox.page(rep, SHOWN)
-        now = self._frame.clock.now()
-        cards = [card(notice, now) for notice in notices]
+    async def news(self, request: Request) -> Response:
+        """Cards that have changed behind `?after=`, open or not: what a page needs to catch up."""
+        identity = await self._frame.signed_in(request)
+        rep = rep_of(identity, request)
+        after = _number(request, "after", 0, 2**62)
+        listed = await self._desk.since(rep, after, NEWS_MAX)
+        count = (await self._desk.open(rep, 1))[1]
+        return self._frame.draw(
+            "_inbox_news.html",
+            identity=identity,
+            cards=await self._cards(listed, rep),
+            open=count,
+            after=max((one.notice.seq for one in listed), default=after),
+            more=len(listed) >= NEWS_MAX,
+            **_words(identity, rep),
+        )
+
+    async def answer(self, request: Request) -> Response:
+        """Accept, decline with a reason, snooze, seen."""
+        identity = await self._frame.signed_in(request)
+        rep = rep_of(identity, request)
+        notice_id = request.path_params["notice_id"]
+        fields = await form(request, 4096)
+        listed = await self._desk.one(rep, notice_id)
+        if listed is None:
+            raise Refused("there is no such notice in this inbox", code="not_found")
+        code, words = await self._answered(identity, rep, listed, fields)
+        if request.headers.get("x-fragment"):
+            again = await self._desk.one(rep, notice_id)
+            found = await self._cards([again] if again else [], rep)
+            return self._frame.draw(
+                "_inbox_answer.html", identity=identity, code=code, words=words, cards=found, **_words(identity, rep)
+            )
+        return self._back(identity, rep, code, notice_id)
+
+    async def say(self, request: Request) -> Response:
+        """Keep the rep's own words; or count that the message was copied or mailed."""
+        identity = await self._frame.signed_in(request)
+        rep = rep_of(identity, request)
+        notice_id = request.path_params["notice_id"]
+        fields = await form(request)
+        how = fields.get("how", "edited")
+        if how not in get_args(Used):
+            raise BadMessage("say how the message was used: copied, mailed or edited", code="invalid")
+        if how == "edited":
+            kept = await self._desk.edited(rep, notice_id, fields.get("subject", ""), fields.get("body", ""))
+            known = kept is not None
+        else:
+            known = await self._desk.used(rep, notice_id, how)  # type: ignore[arg-type]  # checked above
+        if not known:
+            raise Refused("there is no such notice in this inbox", code="not_found")
+        if request.headers.get("x-fragment"):
+            return Response(status_code=204)
+        return self._back(identity, rep, "kept", notice_id)
+
+    async def seen_all(self, request: Request) -> Response:
+        """Everything missed is read."""
+        identity = await self._frame.signed_in(request)
+        rep = rep_of(identity, request)
+        await self._desk.missed_seen(rep)
+        return self._back(identity, rep, "seen", "")
+
+    # -- parts
+
+    async def _list(self, identity: Identity, rep: str, show: int) -> dict[str, Any]:
+        listed, count, seq = await self._desk.open(rep, show)
+        past = await self._desk.past(rep, PAST_SHOWN)
+        parts = by_section(await self._cards([*listed, *past], rep))
         return {
-            "open_cards": [c for c in cards if c.open],
-            "past_cards": [c for c in cards if not c.open],
-            "after": max((n.seq for n in notices), default=0),
-            "declines": DECLINES,
+            "parts": parts,
+            "open": count,
+            "after": seq,
+            "sections": SECTIONS,
+            "show": show,
+            "more": min(show + 2 * SHOWN, SHOWN_MAX) if count > len(listed) and show < SHOWN_MAX else None,
+            **_words(identity, rep),
         }
+
+    async def _cards(self, listed: Sequence[Listed], rep: str) -> list[Card]:
+        ids = {one.notice.assignment.id for one in listed if one.open and one.notice.assignment is not None}
+        offers = await self._rooms.router.desk.offers(ids) if ids else {}
+        return cards(listed, self._frame.clock.now(), offers, self._names(), self._zone(rep))
+
+    def _names(self) -> dict[str, str]:
+        return {rep.id: (rep.name.split() or [rep.id])[0] for rep in self._rooms.directory.view.reps.values()}
+
+    def _zone(self, rep: str) -> str:
+        found = self._rooms.directory.view.rep(rep)
+        return found.timezone if found is not None else "UTC"
+
+    async def _answered(
+        self, identity: Identity, rep: str, listed: Listed, fields: Mapping[str, str]
+    ) -> tuple[str, str]:
+        """Do what the form asks; a code for the address and words for people."""
+        word, _, detail = fields.get("answer", "").partition(":")
+        if word == "seen":
+            await self._rooms.notify.inbox.read(rep, listed.notice.id)
+            return "seen", SAID["seen"]
+        until = until_of(detail, self._frame.clock.now(), self._zone(rep)) if word == "snooze" else None
+        commands: dict[str, Command] = {"accept": "accept", "decline": "decline", "snooze": "snooze"}
+        gen = fields.get("gen", "")
+        if word not in commands or not fields.get("assignment") or not gen.isdigit() or len(gen) > 9:
+            return "invalid", SAID["invalid"]
+        asked = Asked(
+            command=commands[word],
+            assignment_id=fields["assignment"].lower(),
+            gen=int(gen),
+            rep=identity.rep if identity.role == "rep" else None,
+            reason=detail if word == "decline" else None,
+            until=until,
+        )
+        return await self._given(identity, rep, listed.notice.lead.id, asked)
+
+    async def _given(self, identity: Identity, rep: str, lead_id: str, asked: Asked) -> tuple[str, str]:
+        leads = self._rooms.router.leads
+
+        def may_see(lead: Lead) -> bool:
+            return leads.sees(identity, lead.assignee, lead.pool)
+
+        try:
+            answered = await self._rooms.router.answers.give(lead_id, asked, may_see)
+        except BadMessage:
+            return "invalid", SAID["invalid"]
+        except Refused as error:
+            if error.code not in ("already_taken", "stale_assignment", "not_found"):
+                raise
+            holder = await self._rooms.router.desk.holder(lead_id)
+            if holder is not None and holder.rep != rep:
+                return "taken", taken(holder, holder.rep, self._names(), self._frame.clock.now())
+            return "stale", SAID["stale"]
+        if answered.snoozed_until is not None and asked.command == "snooze":
+            return "snoozed", f"Snoozed until {clock(answered.snoozed_until, self._zone(rep))}."
+        return asked.command.removesuffix("e") + "ed" if asked.command == "decline" else "accepted", (
+            SAID["declined"] if asked.command == "decline" else SAID["accepted"]
+        )
+
+    async def _said(self, request: Request, rep: str) -> tuple[str, str] | None:
+        """What the page says after a form: (code, words)."""
+        code = request.query_params.get("said", "")
+        if code in SAID:
+            return code, SAID[code]
+        if code not in ("taken", "snoozed"):
+            return None
+        listed = await self._desk.one(rep, request.query_params.get("of", "")[:64])
+        if listed is None or listed.notice.assignment is None:
+            return None
+        if code == "taken":
+            holder = await self._rooms.router.desk.holder(listed.notice.lead.id)
+            return code, taken(holder, listed.notice.by, self._names(), self._frame.clock.now())
+        offers = await self._rooms.router.desk.offers([listed.notice.assignment.id])
+        offer = next(iter(offers.values()), None)
+        if offer is None or offer.snoozed_until is None:
+            return None
+        return code, f"Snoozed until {clock(offer.snoozed_until, self._zone(rep))}."
+
+    def _back(self, identity: Identity, rep: str, code: str, notice_id: str) -> Response:
+        query = {"said": code, **({"of": notice_id} if notice_id else {})}
+        if identity.role == "admin":
+            query["rep"] = rep
+        return RedirectResponse(f"/inbox?{urlencode(query)}", 303)
 
 
 def rep_of(identity: Identity, request: Request) -> str:
@@ -70,8 +248,22 @@ def rep_of(identity: Identity, request: Request) -> str:
     if identity.role != "admin":
         msg = f"the inbox is for reps; this token has the role {identity.role}"
         raise Refused(msg, code="forbidden")
-    rep = request.query_params.get("rep", "")
-    if not rep:
+    rep = request.query_params.get("rep", "")[:200]
+    if not rep or "\x00" in rep:
         msg = "say whose inbox: /inbox?rep=<rep id>"
         raise Refused(msg, code="not_found")
     return rep
+
+
+def _words(identity: Identity, rep: str) -> dict[str, Any]:
+    return {
+        "rep": rep,
+        "query": "?" + urlencode({"rep": rep}) if identity.role == "admin" else "",
+        "declines": DECLINES,
+        "snoozes": SNOOZES,
+    }
+
+
+def _number(request: Request, name: str, default: int, most: int) -> int:
+    text = request.query_params.get(name, "")
+    return min(int(text), most) if text.isascii() and text.isdigit() and len(text) < 20 else default

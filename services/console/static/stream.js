@@ -1,29 +1,30 @@
 // The rep's stream. One tab reads it and tells the others: browsers allow six connections a host.
-export function follow(rep, me, after, { onNotice, onState }) {
+export function follow({ query, me, after, onNotice, onState }) {
   const name = `lead-router-inbox-${me}`;
   const channel = "BroadcastChannel" in globalThis ? new BroadcastChannel(name) : null;
   let last = after;
   let source = null;
 
-  const take = (id, text) => {
+  const take = (id, text, reader) => {
     if (id <= last) return;
     last = id;
-    onNotice(JSON.parse(text));
+    onNotice(JSON.parse(text), reader);
   };
-  const query = (seq) => `/v1/inbox/stream?after=${seq}${rep ? `&rep=${encodeURIComponent(rep)}` : ""}`;
 
   function read() {
-    source = new EventSource(query(last));
-    source.onopen = () => say("live");
-    source.onerror = () => {
+    source?.close();
+    source = new EventSource(`/v1/inbox/stream?after=${last}${query.replace("?", "&")}`);
+    const mine = source;
+    mine.onopen = () => say("live");
+    mine.onerror = () => {
       say("off");
       // A refusal is final for an EventSource: the session is over, or the server is starting.
-      if (source.readyState === EventSource.CLOSED) setTimeout(read, 3000 + Math.random() * 3000);
+      if (mine.readyState === EventSource.CLOSED) setTimeout(() => { if (mine === source) read(); }, 1500 + Math.random() * 2500);
     };
-    source.addEventListener("notice", (event) => {
+    mine.addEventListener("notice", (event) => {
       const id = Number(event.lastEventId);
       channel?.postMessage({ id, text: event.data });
-      take(id, event.data);
+      take(id, event.data, true);
     });
   }
   function say(state) {
@@ -33,8 +34,9 @@ export function follow(rep, me, after, { onNotice, onState }) {
   if (channel) {
     channel.onmessage = ({ data }) => {
       if (data.state) onState(data.state);
-      else if (data.hello && source?.readyState === EventSource.OPEN) channel.postMessage({ state: "live" });
-      else if (data.id) take(data.id, data.text);
+      else if (data.hello) { if (source?.readyState === EventSource.OPEN) channel.postMessage({ state: "live" }); }
+      else if (data.changed) onState("changed");
+      else if (data.id) take(data.id, data.text, false);
     };
   }
   if (channel && navigator.locks) {
@@ -51,4 +53,6 @@ export function follow(rep, me, after, { onNotice, onState }) {
     // Phones end hidden streams silently.
     if (!document.hidden && source?.readyState === EventSource.CLOSED) read();
   });
+  // What this tab did without the stream, told to the others.
+  return { changed: () => channel?.postMessage({ changed: true }) };
 }

@@ -156,7 +156,7 @@ def _new(one: Desk, message_id: str, routed: LeadRouted, kind: NoticeKind, now: 
         what=what,
         happened=happened,
         why=routed.why or why_of(kind, lead, account, what),
-        say=ShownSay(subject=routed.say.subject, body=routed.say.body) if routed.say else say_of(lead, account),
+        say=_say(routed, lead, account),
         assignment=_assignment(routed),
         segment=routed.segment,
         decision_id=routed.decision_id,
@@ -208,7 +208,7 @@ def _tell(one: Desk, message_id: str, routed: LeadRouted, now: datetime, window_
             what=what,
             happened=open_one.happened + added,
             why=routed.why or why_of(kind, lead, account, what),
-            say=ShownSay(subject=routed.say.subject, body=routed.say.body) if routed.say else say_of(lead, account),
+            say=open_one.say if open_one.say is not None and open_one.say.edited else _say(routed, lead, account),
             assignment=_assignment(routed) or open_one.assignment,
             updated_at=now,
             fresh_until=max(fresh) if fresh and kind in ALERTS else None,
@@ -226,6 +226,10 @@ def _lead(routed: LeadRouted) -> ShownLead:
 
 def _account(routed: LeadRouted) -> ShownAccount | None:
     return ShownAccount(domain=routed.account.domain, name=routed.account.name) if routed.account else None
+
+
+def _say(routed: LeadRouted, lead: ShownLead, account: ShownAccount | None) -> ShownSay:
+    return ShownSay(subject=routed.say.subject, body=routed.say.body) if routed.say else say_of(lead, account)
 
 
 def _assignment(routed: LeadRouted) -> ShownAssignment | None:

@@ -45,10 +45,11 @@ class ShownWhat(msgspec.Struct, kw_only=True):
 
 
 class ShownSay(msgspec.Struct, kw_only=True):
-    """What to say, ready to send."""
+    """What to say, ready to send. `edited`: these are the rep's own words; what joins later leaves them."""
 
     subject: str
     body: str
+    edited: bool = False
 
 
 class ShownAssignment(msgspec.Struct, kw_only=True):

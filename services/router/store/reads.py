@@ -82,6 +82,10 @@ class Reads:
         query = select(ASSIGNMENT).where(ASSIGNMENT.c.lead_id.in_(list(lead_ids)), ASSIGNMENT.c.state.in_(sorted(OPEN)))
         return {row["lead_id"]: row for row in await self._rows(query)} if lead_ids else {}
 
+    async def assignments_named(self, ids: Collection[UUID]) -> list[dict[str, Any]]:
+        """These assignments, in no order."""
+        return await self._rows(select(ASSIGNMENT).where(ASSIGNMENT.c.id.in_(list(ids)))) if ids else []
+
     async def assignments(self, lead_id: UUID) -> list[dict[str, Any]]:
         """Every assignment of a lead, newest first."""
         query = select(ASSIGNMENT).where(ASSIGNMENT.c.lead_id == lead_id)

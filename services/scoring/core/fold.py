@@ -1,6 +1,6 @@
 """What does a batch of events do? Counters, links, verdicts and what must be told, folded in place, one event at a time."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Final
 from zlib import crc32
@@ -346,8 +346,3 @@ def cause(row: Row) -> CauseIn:
         wire.name, False, visitor,
     )  # fmt: skip
 
-
-def new_rows(done: Folded) -> Sequence[Row]:
-    """All new events, by id."""
-    rows = done.rows | done.side if done.side else done.rows
-    return [rows[id_] for id_ in sorted(rows)]

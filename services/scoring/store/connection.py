@@ -8,6 +8,7 @@ import asyncpg
 
 from services.eventlog.fence import translate
 from services.runtime.db import AWAY, Database
+from services.scoring.store.packed import use_packed
 
 # Plans made on empty tables otherwise stay for a minute; every access here is by key (HOTPATH: the recipe, point 9).
 SESSION: Final = {
@@ -33,6 +34,7 @@ class Line:
         async with self._turn:
             if self._pg is None or self._pg.is_closed():
                 self._pg = await self._db.connect(**SESSION)
+                use_packed(self._pg)
             try:
                 yield self._pg
             except (asyncpg.PostgresError, *AWAY) as error:

@@ -5,7 +5,8 @@ from typing import Any, Final
 
 import msgspec
 
-from services.scoring.store.probe import bodies, packed_bodies, uuids
+from services.scoring.store.packed import uuids
+from services.scoring.store.probe import bodies, packed_bodies
 
 LEADS: Final = "SELECT DISTINCT lead_id FROM scoring.link WHERE key = ANY ($1::uuid[]) ORDER BY lead_id"
 LOCK: Final = """

@@ -13,6 +13,7 @@ from services.scoring.core.link import Lead, Link
 from services.scoring.core.profile import Profile
 from services.scoring.core.read import Event, read
 from services.scoring.store.connection import Line
+from services.scoring.store.packed import uuids
 
 KNOWN: Final = "SELECT id FROM scoring.event WHERE id = ANY ($1::uuid[])"
 KNOWN_SIDE: Final = "SELECT id FROM scoring.event_side WHERE id = ANY ($1::uuid[])"
@@ -120,11 +121,6 @@ async def recent(line: Line, keys: Iterable[bytes], since_ms: int, names: Names)
                 )
             )  # fmt: skip
     return causes
-
-
-def uuids(keys: Iterable[bytes]) -> list[Any]:
-    """Keys as the driver takes them."""
-    return list(map(UUID, keys))
 
 
 def bodies(packed: bytes) -> list[msgspec.Raw]:

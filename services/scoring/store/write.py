@@ -1,17 +1,16 @@
 """Writes a folded batch: everything in one call of `scoring.apply`, arguments sorted by key and frozen when packed."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Final
-
-from asyncpg.pgproto.pgproto import UUID
 
 from services.eventlog.fence import FenceArguments
 from services.scoring.core.emit import EmitIn
-from services.scoring.core.fold import Folded, Reversal, Row, new_rows
+from services.scoring.core.fold import Folded, Reversal, Row
 from services.scoring.core.link import Lead, Ties
 from services.scoring.core.profile import Profile
 from services.scoring.core.read import DAY_MS
-from services.scoring.store.probe import packed_bodies, uuids
+from services.scoring.store.packed import UUID_OID, blobs, numbers, texts, uuids
+from services.scoring.store.probe import packed_bodies
 
 TYPES: Final = (
     "text,text,int4[],int8[],int8[],int8[]",
@@ -30,7 +29,12 @@ TYPES: Final = (
     "uuid[],int8[],int8[],int4[],int2[],int2[],int2[],bool[],text[],text[],int2[]",
     "uuid[],int4[],int4[],int2[],int2[],int2[],bool[],text[],text[],uuid[],int2[]",
 )
-_ALL: Final = ",".join(TYPES).split(",")
+# Of the fence and the outbox row the driver packs the arrays itself, as of old; see `packed` for the others.
+_PACKED: Final = frozenset(("uuid[]", "bytea[]", "text[]"))
+_FIRST: Final = ",".join(TYPES[:2]).split(",")
+_ALL: Final = _FIRST + [
+    kind if kind in _PACKED or not kind.endswith("[]") else f"text::{kind}" for kind in ",".join(TYPES[2:]).split(",")
+]
 APPLY: Final = f"SELECT heads, members FROM scoring.apply({', '.join(f'${n}::{t}' for n, t in enumerate(_ALL, 1))})"
 
 # bump of a lead: 0 not told of, 1 told of, 2 told of and its members are read under its lock.
@@ -40,7 +44,7 @@ READ: Final = 2
 OutboxRow = tuple[str | None, str | None, int | None, bytes | None, list[int]]
 NO_ROW: Final[OutboxRow] = (None, None, None, None, [])
 
-Columns = tuple[list[Any], ...]
+Columns = tuple[Any, ...]
 
 
 def body_arguments(done: Folded, ties: Ties, emits: list[EmitIn], erasures: int) -> list[Any]:
@@ -49,17 +53,18 @@ def body_arguments(done: Folded, ties: Ties, emits: list[EmitIn], erasures: int)
     Args:
         erasures: How many erasures the fold knew of.
     """
-    rows = new_rows(done)
-    place = {row.event.id: number for number, row in enumerate(rows)} if done.side else None
+    ids, side = sorted(done.rows), sorted(done.side)
+    rows = [done.rows[id_] for id_ in ids]
+    aside = [done.side[id_] for id_ in side]
     day = max(done.newest_ms, 0) // DAY_MS
     bumps = {emit.lead: READ if emit.only is None and emit.kind != "merged" else TOLD for emit in emits}
     created = {id_: lead for id_, lead in ties.changes.created.items() if lead.merged_into is None}
     return [
         erasures,
         day,
-        packed_bodies([row.event.body for row in rows]) if rows else b"",
-        *_events(done.rows, place),
-        *_events(done.side, place),
+        packed_bodies([row.event.body for row in (*rows, *aside)]) if rows or aside else b"",
+        *_events(ids, rows, 0),
+        *_events(side, aside, len(rows)),
         *_profiles(done.profiles),
         *_reversals(done.reversals),
         uuids(sorted({*done.visitors, *(key for key, _ in ties.changes.joined)})),
@@ -75,92 +80,125 @@ def arguments(fence: FenceArguments, row: OutboxRow, body: list[Any]) -> list[An
     return [*fence, *row, *body]
 
 
-def _columns(rows: list[tuple[Any, ...]], width: int) -> Columns:
-    return tuple(map(list, zip(*rows, strict=True))) if rows else tuple([] for _ in range(width))
+def _turned(rows: list[tuple[Any, ...]], width: int) -> Iterable[tuple[Any, ...]]:
+    """Rows as columns."""
+    return zip(*rows, strict=True) if rows else [()] * width
 
 
-def _events(rows: Mapping[bytes, Row], place: Mapping[bytes, int] | None) -> Columns:
-    ids = sorted(rows)
-    of = [rows[id_] for id_ in ids]
+def _events(ids: list[bytes], rows: list[Row], first: int) -> Columns:
     return (
         uuids(ids),
-        uuids([row.key for row in of]),
-        list(range(len(ids))) if place is None else [place[id_] for id_ in ids],
-        [row.signal for row in of],
-        [row.weight for row in of],
-        [row.verdict for row in of],
+        uuids([row.key for row in rows]),
+        numbers(list(range(first, first + len(rows)))),
+        numbers([row.signal for row in rows]),
+        numbers([row.weight for row in rows]),
+        numbers([row.verdict for row in rows]),
     )
 
 
-def _profiles(profiles: Mapping[bytes, Profile]) -> list[list[Any]]:
-    new: list[tuple[Any, ...]] = []
-    old: list[tuple[Any, ...]] = []
+def _profiles(profiles: Mapping[bytes, Profile]) -> Columns:
+    new: list[Profile] = []
+    old: list[Profile] = []
     for key in sorted(profiles):
         profile = profiles[key]
-        if not profile.dirty:
-            continue
-        profile.dirty = False
-        rest = (
-            profile.seen_day, profile.pending, profile.state.tobytes(), profile.packed_traits(), profile.packed_mails(),
-        )  # fmt: skip
-        if profile.version == 0:
-            new.append((UUID(key), profile.kind, profile.value, *rest))
-        else:
-            old.append((UUID(key), profile.version, *rest))
+        if profile.dirty:
+            profile.dirty = False
+            (old if profile.version else new).append(profile)
+    columns = (
+        uuids([one.key for one in new]),
+        numbers([one.kind for one in new]),
+        texts([one.value for one in new]),
+        *_contents(new),
+        uuids([one.key for one in old]),
+        numbers([one.version for one in old]),
+        *_contents(old),
+    )
+    for profile in new:
+        profile.version = 1
+    for profile in old:
         profile.version += 1
-    return [*_columns(new, 8), *_columns(old, 7)]
+    return columns
+
+
+def _contents(profiles: list[Profile]) -> Columns:
+    return (
+        numbers([one.seen_day for one in profiles]),
+        numbers([one.pending for one in profiles]),
+        blobs([one.state.tobytes() for one in profiles]),
+        blobs([one.packed_traits() for one in profiles]),
+        blobs([one.packed_mails() for one in profiles]),
+    )
 
 
 def _reversals(reversals: Mapping[bytes, Reversal]) -> Columns:
     ids = sorted(reversals)
-    return uuids(ids), [reversals[id_].weight for id_ in ids], [reversals[id_].verdict for id_ in ids]
+    of = [reversals[id_] for id_ in ids]
+    return uuids(ids), numbers([one.weight for one in of]), numbers([one.verdict for one in of])
 
 
-def _links(ties: Ties) -> list[list[Any]]:
+def _links(ties: Ties) -> Columns:
     changes = ties.changes
-    linked: list[tuple[Any, ...]] = []
-    for key in sorted(changes.linked):
-        link = changes.linked[key]
+    linked = [changes.linked[key] for key in sorted(changes.linked)]
+    moved = [ties.links[key] for key in sorted(changes.moved)]
+    for link in (*linked, *moved):
         link.lead = ties.root(ties.leads[link.lead]).id
-        linked.append((UUID(key), UUID(link.lead), link.kind, link.value, link.how, link.verified, link.since))
-    moved: list[tuple[Any, ...]] = []
-    for key in sorted(changes.moved):
-        link = ties.links[key]
-        link.lead = ties.root(ties.leads[link.lead]).id
-        moved.append((UUID(key), UUID(changes.moved[key]), UUID(link.lead), link.how, link.verified))
-    turned = sorted((UUID(key), before, at) for key, before, at in changes.turned)
+    turned_keys, turned_before, turned_at = _turned(sorted(changes.turned), 3)
     merged = sorted(
-        (UUID(loser.id), UUID(ties.root(winner).id))
-        for loser, winner in changes.merged
-        if loser.id not in changes.created
+        (loser.id, ties.root(winner).id) for loser, winner in changes.merged if loser.id not in changes.created
     )
-    return [*_columns(linked, 7), *_columns(moved, 5), *_columns(turned, 3), *_columns(merged, 2)]
+    return (
+        uuids([link.key for link in linked]),
+        uuids([link.lead for link in linked]),
+        numbers([link.kind for link in linked]),
+        texts(link.value for link in linked),
+        numbers([link.how for link in linked]),
+        numbers([link.verified for link in linked]),
+        numbers([link.since for link in linked]),
+        uuids([link.key for link in moved]),
+        uuids([changes.moved[link.key] for link in moved]),
+        uuids([link.lead for link in moved]),
+        numbers([link.how for link in moved]),
+        numbers([link.verified for link in moved]),
+        uuids(turned_keys),
+        numbers(turned_before),
+        numbers(turned_at),
+        uuids([loser for loser, _ in merged]),
+        uuids([winner for _, winner in merged]),
+    )
 
 
 def _created(created: Mapping[bytes, Lead], bumps: Mapping[bytes, int]) -> Columns:
-    rows: list[tuple[Any, ...]] = []
-    for id_ in sorted(created):
-        lead, bump = created[id_], bumps.get(id_, 0)
-        rows.append(
-            (
-                UUID(id_), 1 if bump else 0, lead.since, lead.shape, lead.size, lead.emails, lead.kinds, lead.known, lead.account,
-                lead.network, bump,
-            )
-        )  # fmt: skip
-    return _columns(rows, 11)
+    leads = [created[id_] for id_ in sorted(created)]
+    bumped = [bumps.get(lead.id, 0) for lead in leads]
+    return (
+        uuids([lead.id for lead in leads]),
+        numbers([min(bump, 1) for bump in bumped]),
+        numbers([lead.since for lead in leads]),
+        numbers([lead.shape for lead in leads]),
+        *_known_of(leads),
+        numbers(bumped),
+    )
 
 
 def _updated(ties: Ties, bumps: Mapping[bytes, int]) -> Columns:
-    touched = ties.changes.touched
-    rows: list[tuple[Any, ...]] = []
-    for id_ in sorted({*touched, *bumps}):
-        if id_ in ties.changes.created:
-            continue
-        lead = ties.leads[id_]
-        rows.append(
-            (
-                UUID(id_), touched.get(id_, lead.shape), lead.shape, lead.size, lead.emails, lead.kinds, lead.known, lead.account,
-                lead.network, UUID(lead.merged_into) if lead.merged_into else None, bumps.get(id_, 0),
-            )
-        )  # fmt: skip
-    return _columns(rows, 11)
+    touched, created = ties.changes.touched, ties.changes.created
+    leads = [ties.leads[id_] for id_ in sorted({*touched, *bumps}) if id_ not in created]
+    return (
+        uuids([lead.id for lead in leads]),
+        numbers([touched.get(lead.id, lead.shape) for lead in leads]),
+        numbers([lead.shape for lead in leads]),
+        *_known_of(leads),
+        blobs([lead.merged_into for lead in leads], UUID_OID),
+        numbers([bumps.get(lead.id, 0) for lead in leads]),
+    )
+
+
+def _known_of(leads: list[Lead]) -> Columns:
+    return (
+        numbers([lead.size for lead in leads]),
+        numbers([lead.emails for lead in leads]),
+        numbers([lead.kinds for lead in leads]),
+        numbers([lead.known for lead in leads]),
+        texts(lead.account for lead in leads),
+        texts(lead.network for lead in leads),
+    )

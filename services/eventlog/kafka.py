@@ -16,7 +16,7 @@ from schemas.codec import Message
 from schemas.topics import FLOW, Topic
 from services.eventlog.core.murmur2 import partition_of
 from services.eventlog.core.retention import keep_days
-from services.eventlog.kafka_calls import bounded, discard
+from services.eventlog.kafka_calls import bounded, connection, discard, where
 from services.eventlog.kafka_read import KafkaReader
 from services.eventlog.kafka_write import KafkaWriter
 from services.eventlog.ports import Encode, LogWriter, Outbox
@@ -45,7 +45,8 @@ class KafkaLog:
             raise Misconfigured("LEAD_ROUTER_KAFKA is not set")
         self.owner = owner
         self._settings = settings
-        self._where = settings.kafka
+        self._where = where(settings)
+        self._connection = connection(settings)
         self._make_outbox = outboxes
         self._topics = {topic.name: topic for topic in topics}
         self._writer = KafkaWriter(self.place, settings)
@@ -107,11 +108,7 @@ class KafkaLog:
         )
 
     def _admin(self) -> Any:
-        return AIOKafkaAdminClient(
-            bootstrap_servers=self._where,
-            client_id="lead-router",
-            request_timeout_ms=int(self._settings.kafka_timeout_s * 1000),
-        )
+        return AIOKafkaAdminClient(**self._connection)
 
     def partitions(self, topic: str) -> int:
         """Number of partitions of `topic`."""

@@ -10,7 +10,7 @@ import structlog
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import OffsetOutOfRangeError
 
-from services.eventlog.kafka_calls import AWAY, METADATA_MAX_AGE_MS, bounded, discard
+from services.eventlog.kafka_calls import AWAY, METADATA_MAX_AGE_MS, bounded, connection, discard, where
 from services.eventlog.ports import LogTruncated, Record
 from services.runtime.errors import Unavailable
 from services.runtime.settings import Settings
@@ -27,7 +27,8 @@ class KafkaReader:
 
     def __init__(self, settings: Settings, topic: str, group: str, closed: Callable[["KafkaReader"], None]) -> None:
         self._closed = closed
-        self._where = str(settings.kafka)
+        self._where = where(settings)
+        self._connection = connection(settings)
         self._topic = topic
         self._group = group
         self._timeout_s = settings.kafka_timeout_s
@@ -126,15 +127,13 @@ class KafkaReader:
                 return self._client
             if self._client is None:
                 client = AIOKafkaConsumer(
-                    bootstrap_servers=self._where,
+                    **self._connection,
                     group_id=self._group,
-                    client_id="lead-router",
                     enable_auto_commit=False,
                     auto_offset_reset="none",
                     fetch_min_bytes=1,
                     fetch_max_wait_ms=FETCH_MAX_WAIT_MS,
                     max_poll_records=self._max_records,
-                    request_timeout_ms=int(self._timeout_s * 1000),
                     metadata_max_age_ms=METADATA_MAX_AGE_MS,
                     check_crcs=True,
                 )

@@ -13,7 +13,7 @@ from aiokafka.errors import MessageSizeTooLargeError
 from schemas.codec import Message
 from services.eventlog import metrics
 from services.eventlog.gather import Gather, Item, size_of
-from services.eventlog.kafka_calls import METADATA_MAX_AGE_MS, bounded, discard
+from services.eventlog.kafka_calls import METADATA_MAX_AGE_MS, bounded, connection, discard, where
 from services.runtime.errors import BadMessage, LeadRouterError
 from services.runtime.settings import Settings
 
@@ -32,7 +32,8 @@ class KafkaWriter:
 
     def __init__(self, place: Callable[[Message, int | None], int], settings: Settings) -> None:
         self._place = place
-        self._where = str(settings.kafka)
+        self._where = where(settings)
+        self._connection = connection(settings)
         self._timeout_s = settings.kafka_timeout_s
         self._client: Any = None
         self._gather = Gather(self._send)
@@ -109,13 +110,11 @@ class KafkaWriter:
     async def _started(self) -> Any:
         if self._client is None:
             client = AIOKafkaProducer(
-                bootstrap_servers=self._where,
-                client_id="lead-router",
+                **self._connection,
                 acks="all",
                 enable_idempotence=True,
                 max_batch_size=BATCH_BYTES,
                 linger_ms=0,
-                request_timeout_ms=int(self._timeout_s * 1000),
                 metadata_max_age_ms=METADATA_MAX_AGE_MS,
             )
             try:

@@ -39,6 +39,17 @@ class Settings(BaseSettings):
     partitions: int = Field(6, ge=1, le=512, description="Partitions of each topic; part of the state's identity")
     kafka_replication: int = Field(1, ge=1, le=7)
     kafka_min_isr: int = Field(1, ge=1, le=7)
+    kafka_security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = Field(
+        "PLAINTEXT", description="How we go to the brokers: with TLS (SSL), with a login (SASL), both or neither"
+    )
+    kafka_sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = Field(
+        "SCRAM-SHA-512", description="How we log in, with SASL_PLAINTEXT and SASL_SSL"
+    )
+    kafka_user: str | None = Field(None, description="The name we log in to Kafka with")
+    kafka_password: SecretStr | None = Field(None, description="The password that goes with it")
+    kafka_ca_file: Path | None = Field(
+        None, description="Certificates (PEM) that the brokers' are signed with; unset: those of the system"
+    )
     log_retention_days: int = Field(7, ge=1, le=365)
     kafka_timeout_s: float = Field(3.0, ge=0.5, le=60)
     batch_max_records: int = Field(2000, ge=1, le=20000)

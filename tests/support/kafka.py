@@ -14,7 +14,7 @@ import socket
 import subprocess
 import tempfile
 import time
-from collections.abc import Awaitable, Callable, Coroutine, Iterator
+from collections.abc import Awaitable, Callable, Coroutine, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -104,9 +104,16 @@ def jars() -> None:
 
 
 class Cluster:
-    """Brokers on free ports, each broker and controller in one."""
+    """Brokers on free ports, each broker and controller in one.
 
-    def __init__(self, nodes: int, work: Path, jvm: list[str] | None = None) -> None:
+    Args:
+        extra: Further lines of server.properties, with the same places as those of `PROPERTIES`; the last one counts.
+        form: Further arguments of the storage tool that formats the folders.
+    """
+
+    def __init__(
+        self, nodes: int, work: Path, jvm: list[str] | None = None, *, extra: str = "", form: Sequence[str] = ()
+    ) -> None:
         self.java = [*JVM, *(jvm or [f"-XX:SharedArchiveFile={CACHE}/kafka.jsa"]), "-cp", f"{CACHE}/libs/*"]
         with contextlib.ExitStack() as held:
             ports = [
@@ -121,7 +128,7 @@ class Cluster:
             folder = self.folders[node] = work / f"node{node}"
             folder.mkdir(parents=True)
             (folder / "server.properties").write_text(
-                PROPERTIES.format(
+                (PROPERTIES + extra).format(
                     id=node,
                     port=self.ports[node - 1],
                     control=control[node - 1],
@@ -131,18 +138,9 @@ class Cluster:
                     voters=voters,
                 )
             )
-            settings = str(folder / "server.properties")
-            form = [
-                *JVM,
-                "-cp",
-                f"{CACHE}/libs/*",
-                "kafka.tools.StorageTool",
-                "format",
-                "-t",
-                "lead-router-tests",
-                "-c",
-            ]
-            subprocess.run([*form, settings], check=True, capture_output=True, timeout=60)
+            tool = [*JVM, "-cp", f"{CACHE}/libs/*", "kafka.tools.StorageTool", "format", "-t", "lead-router-tests"]
+            command = [*tool, *form, "-c", str(folder / "server.properties")]
+            subprocess.run(command, check=True, capture_output=True, timeout=60)
             self.start(node)
 
     def start(self, node: int) -> None:

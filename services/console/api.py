@@ -3,6 +3,7 @@
 from starlette.routing import BaseRoute
 
 from services.console.frame import Frame
+from services.console.pages.dead_letters import DeadLetterPages
 from services.console.pages.inbox import InboxPages
 from services.console.pages.matrix import MatrixPages
 from services.console.pages.overview import OverviewPages
@@ -20,5 +21,6 @@ def console_routes(rooms: ConsoleRooms) -> list[BaseRoute]:
         *PolicyPages(frame, rooms).routes(),
         *MatrixPages(frame, rooms).routes(),
         *OverviewPages(frame, rooms).routes(),
+        *DeadLetterPages(frame, rooms).routes(),
         frame.asset_route(),
     ]

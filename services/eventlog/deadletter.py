@@ -216,6 +216,15 @@ async def counts(db: Database) -> list[dict[str, Any]]:
         return [{"stage": row["stage"], "reason": row["reason"], "count": row["n"]} for row in await pg.fetch(DEPTH)]
 
 
+async def waiting(
+    db: Database, *, stage: str | None = None, reason: str | None = None, topic: str | None = None
+) -> int:
+    """How many of a filter can be put back."""
+    async with db.raw() as pg:
+        found: int = await pg.fetchval(LEFT, stage, reason, 0, 2**63 - 1, topic)
+    return found
+
+
 async def topics(db: Database) -> list[str]:
     """The topics that dead letters came from."""
     async with db.raw() as pg:

@@ -135,7 +135,7 @@ def _chart(steps: Sequence[Step], span: str) -> Any:
     label = f"Milliseconds from the event's receipt to the notice in the last {span}"
     names = charts.legend([(one.name, one.tone) for one in lines])
     return names + charts.responsive(
-        partial(charts.line, lines, label=label, unit=" ms"),
+        partial(charts.line, lines, label=label),
         ("Time, UTC", "Notices", "p50 ms", "p95 ms", "p99 ms"),
         [(f"{one.at:%d %b %H:%M}", one.count, one.p50_ms, one.p95_ms, one.p99_ms) for one in steps],
     )

@@ -135,14 +135,14 @@ def is_role_mailbox(email: str) -> bool:
 
 @lru_cache(maxsize=CACHE_SIZE)
 def _is_role_mailbox(email: str) -> bool:
-    parts = _split(email)
-    if parts is None:
-        return False
-    words = [word for word in _LOCAL_PARTS.split(parts[0].partition("+")[0]) if word]
-    if "".join(words).rstrip("0123456789") in ROLE_MAILBOXES:
-        return True
-    kept = [word.rstrip("0123456789") for word in words if word not in REGIONS]
-    return bool(kept) and all(word in ROLE_MAILBOXES for word in kept)
+    # The words first: almost nobody's are a role's, and whether the rest is an address is dear to say.
+    local = email.strip().rpartition("@")[0].lower()
+    words = [word for word in _LOCAL_PARTS.split(local.partition("+")[0]) if word]
+    if "".join(words).rstrip("0123456789") not in ROLE_MAILBOXES:
+        kept = [word.rstrip("0123456789") for word in words if word not in REGIONS]
+        if not kept or not all(word in ROLE_MAILBOXES for word in kept):
+            return False
+    return _split(email) is not None
 
 
 def address(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:

@@ -127,8 +127,9 @@ def bounded(mails: Mails) -> None:
 
     Done when a profile is stored; an event about a mail dropped before is judged without it.
     """
-    while len(mails) > MAILS_MAX:
-        del mails[min((mail.last, name) for name, mail in mails.items())[1]]
+    if len(mails) > MAILS_MAX:
+        for _, name in sorted([(mail.last, name) for name, mail in mails.items()])[:-MAILS_MAX]:
+            del mails[name]
 
 
 def bounded_clicks(mail: Mail) -> None:

@@ -221,7 +221,7 @@ def stages(have: Rooms, which: Sequence[StageName], on_fatal: Callable[[Exceptio
     built: dict[StageName, Service] = {
         "notify": NotifyService(**common, publishable_key=ingest.publishable_key),
         "router": RouterService(**common, **rules),
-        "scoring": ScoringService(**common, **rules),
+        "scoring": ScoringService(**common, **rules, elsewhere=ingest.forget),
         "ingest": ingest,
     }
     return [service for name, service in built.items() if name in which]

@@ -5,6 +5,7 @@ import sys
 import urllib.error
 import urllib.request
 from typing import Annotated, Any
+from uuid import UUID
 
 import typer
 
@@ -21,12 +22,14 @@ from services.router.core.explain import render
 from services.runtime.clock import SystemClock
 from services.runtime.db import Listener
 from services.runtime.errors import BadMessage, Unavailable
+from services.scoring.store.people import PeopleStore
 
 dead = typer.Typer(no_args_is_help=True, help="Records that could not be handled: list, show, replay.")
 app.add_typer(dead, name="dead")
 
 WHO = "command line"
 HEALTH_TIMEOUT_S = 4.0
+ACTS_SHOWN = 20
 
 
 @app.command()
@@ -75,7 +78,9 @@ def explain(email: str, as_json: Annotated[bool, typer.Option("--json", help="As
             view = await DirectoryCache(db, Listener(db)).refresh()
             found = await Leads(db, lambda: view, lambda: policies.active, SystemClock()).path(email)
             if found is not None:
-                found = {**found, "notices": await notices_of(db, str(found["lead"]["id"]))}
+                key = str(found["lead"]["id"])
+                done = await PeopleStore(db).timeline(UUID(key), None, ACTS_SHOWN)
+                found = {**found, "notices": await notices_of(db, key), "acts": done or []}
             return found
 
     path = going(work())
@@ -89,6 +94,7 @@ def explain(email: str, as_json: Annotated[bool, typer.Option("--json", help="As
         sys.stdout.write(
             "".join(["\nNotices\n", *map(_notice, path["notices"])]) if path["notices"] else "\nNotices\n  none\n"
         )
+        sys.stdout.write("".join(["\nNewest acts\n", *map(_act, path["acts"])]))
 
 
 @dead.command("list")
@@ -166,6 +172,14 @@ def dead_replay(
 def _notice(notice: dict[str, Any]) -> str:
     shown = f"on a screen at {notice['delivered_at'].isoformat()}" if notice["delivered_at"] else "on no screen yet"
     return f"  {notice['created_at'].isoformat()}: {notice['kind']} to {notice['rep']}, {notice['state']}, {shown}\n"
+
+
+def _act(act: dict[str, Any]) -> str:
+    what = act.get("link") or act.get("path") or act.get("name") or ""
+    why = f" ({', '.join(act['reasons'])})" if act["reasons"] else ""
+    return (
+        f"  {act['occurred_at'].isoformat()}: {act['signal']} {what}, {act['actor']}{why}, counts {act['human']:.0%}\n"
+    )
 
 
 def _readable(body: bytes | None) -> Any:

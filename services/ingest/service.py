@@ -7,7 +7,7 @@ Reads: HTTP requests of marketing tools, servers and browsers. Writes: the topic
 import asyncio
 import contextlib
 from collections.abc import Sequence
-from typing import Final
+from typing import Any, Final
 
 import structlog
 from fastapi import APIRouter
@@ -25,7 +25,7 @@ from services.ingest.handler.commit import Committer
 from services.ingest.handler.enrich import Enricher
 from services.ingest.handler.receive import STAGE, Receiver
 from services.ingest.handler.remake import REQUESTS, Policies, Remaker, Spelling
-from services.ingest.handler.waiting import Waiting
+from services.ingest.handler.waiting import FORGOTTEN, Waiting, forget
 from services.ingest.sources.base import Limits
 from services.ingest.store import NewSource, SourceCache, SourceStore
 from services.runtime.access import Access
@@ -111,6 +111,8 @@ class IngestService:
             settings=settings,
             clock=clock,
         )
+        if listener is not None:
+            listener.on(FORGOTTEN, self._enricher.forget)
         self._doors = Doors(self._receiver, self._sources, settings, clock, trusted)
         self._task: asyncio.Task[None] | None = None
 
@@ -166,6 +168,10 @@ class IngestService:
         """Whether `key` is the write key of a live publishable source: may it show the site snippet?"""
         source = await self._sources.by_key(key)
         return source is not None and source.publishable and not source.disabled
+
+    async def forget(self, pg: Any, names: Sequence[tuple[str, str]]) -> None:
+        """Drop what waits of a person who asked to be forgotten, in the caller's transaction; (kind, value) of each name."""
+        await forget(pg, names)
 
     async def create_source(
         self,

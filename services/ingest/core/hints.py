@@ -25,6 +25,8 @@ _SLOTS: Final[dict[str, tuple[str, ...]]] = {
         "automated", "isautomated", "suspectedbot", "applemppopen", "ismpp", "mpp",
     ),
     "proxied": ("proxied", "isproxied", "proxy", "isproxy", "proxyopen"),
+    # How the vendor's tracker was asked, and what for: HEAD looks and does not open; a prefetch comes before anybody acts.
+    "asked": ("method", "httpmethod", "requestmethod", "purpose", "secpurpose", "xpurpose", "xmoz"),
     "human": ("human", "ishuman"),
     "actor": ("actor",),
     "ip": ("ip", "ipaddress", "clientip", "$ip"),
@@ -67,6 +69,14 @@ def hints(properties: Mapping[str, Any]) -> dict[str, Any]:
         slot, rank = slot_rank
         if slot in _FLAGS:
             _flag(found, slot, value)
+            continue
+        if slot == "asked":
+            if (
+                isinstance(value, str)
+                and (word := value.strip().casefold())
+                and (word == "head" or "prefetch" in word[:8])
+            ):
+                found["machine"] = True
             continue
         if slot not in found or rank < ranks[slot]:
             found[slot], ranks[slot] = value, rank

@@ -2,14 +2,15 @@
 
 One process at a time looks up. An event goes into the log once its contact is known, after all earlier ones of that
 contact; when HubSpot does not know it, or does not say in time, it goes under the CRM id alone. A crash between the log
-and the deletion of the row puts an event into the log twice, which readers skip.
+and the deletion of the row puts an event into the log twice, which readers skip. Of a contact that HubSpot says is to
+be forgotten only that word goes on.
 """
 
 import asyncio
 import math
-from collections import OrderedDict, deque
-from collections.abc import Awaitable, Callable, Sequence
-from datetime import timedelta
+from collections import OrderedDict
+from collections.abc import Sequence
+from datetime import datetime, timedelta
 from itertools import groupby
 from typing import Any, Final, Protocol
 
@@ -17,23 +18,25 @@ import asyncpg
 import msgspec
 import structlog
 
-from schemas.codec import Message, encode
-from schemas.messages import Identifier
+from schemas.codec import Message
 from schemas.topics import TRACKING_EVENTS
-from services.ingest.core.identity import clean_email, partition_key
-from services.ingest.core.limits import BadItem
-from services.ingest.core.traits import person_traits
+from services.eventlog.ports import DeadRecord
+from services.ingest.core.pace import Pace, retry_after
 from services.ingest.handler import metrics
+from services.ingest.handler.known import DELETED, after_erasure, enriched, letter, usable
 from services.ingest.handler.waiting import Held, Waiting
 from services.ingest.sources import hubspot
 from services.ingest.store import Source
+from services.runtime import crash
 from services.runtime.clock import Clock
 from services.runtime.db import AWAY
-from services.runtime.errors import LeadRouterError, Refused, Unavailable
+from services.runtime.errors import BadMessage, LeadRouterError, Refused, Unavailable
 from services.runtime.outgoing import Outgoing, Reply
 from services.runtime.settings import Settings
 
 log = structlog.get_logger(__name__)
+
+LOOKED_UP: Final = crash.step("ingest.looked_up", "events that waited are in the log, and wait still")
 
 TURN_S: Final = 1.0
 # With no source that looks up, only what an earlier one left behind is looked for.
@@ -41,14 +44,19 @@ IDLE_S: Final = 30.0
 AWAY_S: Final = 10.0
 PUT_OFF_S: Final = 30.0
 DENIED_S: Final = 60.0
-RETRY_MAX_S: Final = 600.0
-WINDOW_S: Final = 10.0
 CACHE_MAX: Final = 50_000
-DELETED: Final = "person.deleted"
+# What is known goes into the log so often, while other contacts of the same turn are still asked for.
+PUBLISH_S: Final = 0.5
 OK, NOT_FOUND, TOO_MANY = 200, 404, 429
 DENIED: Final = (401, 403)
 
-Publish = Callable[[Sequence[Message]], Awaitable[None]]
+
+class Publish(Protocol):
+    """Makes events and dead letters durable."""
+
+    async def __call__(self, messages: Sequence[Message], dead: Sequence[DeadRecord] = ()) -> None:
+        """Returns when they are."""
+        ...
 
 
 class _Contact(msgspec.Struct):
@@ -100,9 +108,13 @@ class Enricher:
         self._clock = clock
         self._cache: OrderedDict[tuple[str, str], tuple[float, dict[str, Any]]] = OrderedDict()
         self._paused: dict[str, float] = {}
-        self._calls: dict[str, deque[float]] = {}
+        self._pace = Pace(settings.hubspot_calls_per_10s)
         self._idle_until = -math.inf
         self._task: asyncio.Task[None] | None = None
+
+    def forget(self, _payload: str = "") -> None:
+        """Somebody asked to be forgotten: remember no contact."""
+        self._cache.clear()
 
     @property
     def ended(self) -> bool:
@@ -151,32 +163,58 @@ class Enricher:
         too_old = self._clock.now() - timedelta(seconds=self._settings.look_up_wait_s)
         rows = await self._waiting.next(TRACKING_EVENTS.name, too_old, tuple(self._paused))
         rows.sort(key=lambda held: (held.source_id, held.object_id, held.seq))
-        done: list[Held] = []
-        messages: list[Message] = []
+        self._pace.keep(set(tokens))
+        ready: list[tuple[Held, Message]] = []
+        more, published_at = False, now
         for (source_id, object_id), found in groupby(rows, key=lambda held: (held.source_id, held.object_id)):
-            group = list(found)
-            late = [held for held in group if held.since < too_old]
-            token = tokens.get(source_id)
-            if token is not None:
-                try:
-                    known = await self._known(source_id, object_id, group, token)
-                except _Later as later:
-                    if later.whole:
-                        self._paused[source_id] = self._clock.monotonic() + later.seconds
-                    else:
-                        await self._waiting.put_off(source_id, object_id, later.seconds)
-                    group, known = late, {}
-            else:
-                known = {}
-            if late and not known:
-                metrics.LOOK_UPS.labels("too_late").inc(len(late))
-            messages += [_enriched(held, known) for held in group]
-            done += group
-        if not done:
-            return False
-        await self._publish(messages)
-        await self._waiting.done([held.seq for held in done])
+            group = after_erasure(list(found))
+            ready += await self._ready(source_id, object_id, group, tokens.get(source_id), too_old)
+            if ready and self._clock.monotonic() - published_at >= PUBLISH_S:
+                more |= await self._pass_on(ready)
+                ready, published_at = [], self._clock.monotonic()
+        return await self._pass_on(ready) or more
+
+    async def _ready(
+        self, source_id: str, object_id: str, group: list[Held], token: str | None, too_old: datetime
+    ) -> list[tuple[Held, Message]]:
+        """The events of one contact that can go on, in order, with what is known of it."""
+        late = [held for held in group if held.since < too_old]
+        known: dict[str, Any] = {}
+        if token is not None:
+            try:
+                known = await self._known(source_id, object_id, group, token)
+            except _Later as later:
+                if later.whole:
+                    self._paused[source_id] = self._clock.monotonic() + later.seconds
+                else:
+                    await self._waiting.put_off(source_id, object_id, later.seconds)
+                group = late
+        if late and not known:
+            metrics.LOOK_UPS.labels("too_late").inc(len(late))
+        return [(held, enriched(held, known)) for held in group]
+
+    async def _pass_on(self, ready: Sequence[tuple[Held, Message]]) -> bool:
+        """Put events into the log, and let them wait no more. Whether it was done."""
+        if not ready or not await self._waiting.lease(self._owner):
+            return False  # another process has them by now
+        try:
+            await self._publish([message for _, message in ready])
+        except BadMessage:
+            for held, message in ready:  # one of them is to blame; the others must not wait for ever
+                await self._alone(held, message)
+        crash.reach(LOOKED_UP)
+        await self._waiting.done([seq for held, _ in ready for seq in held.all_seqs])
         return True
+
+    async def _alone(self, held: Held, message: Message) -> None:
+        """One event; as it came if it has grown too large; as a dead letter when the log takes neither."""
+        try:
+            await self._publish([message])
+        except BadMessage as grown:
+            if message is held.message:
+                await self._publish([], [letter(held, grown)])
+            else:
+                await self._alone(held, held.message)
 
     async def _known(self, source_id: str, object_id: str, group: Sequence[Held], token: str) -> dict[str, Any]:
         """What is known of a contact: from its own events, remembered, or asked."""
@@ -205,14 +243,11 @@ class Enricher:
         now = self._clock.monotonic()
         if self._paused.get(source_id, now) > now:
             raise _Later(self._paused[source_id] - now, whole=True)
-        calls = self._calls.setdefault(source_id, deque())
-        while calls and calls[0] <= now - WINDOW_S:
-            calls.popleft()
-        if len(calls) >= self._settings.hubspot_calls_per_10s:
-            raise _Later(calls[0] + WINDOW_S - now, whole=True)
-        calls.append(now)
         if not await self._waiting.lease(self._owner):
             raise _Later(TURN_S, whole=True)
+        wait = self._pace.take(source_id, now)
+        if wait > 0:
+            raise _Later(wait, whole=True)
         path = hubspot.api_path(object_id) or ""
         try:
             reply = await self._outgoing.get(path, {"authorization": f"Bearer {token}", "accept": "application/json"})
@@ -223,16 +258,16 @@ class Enricher:
             log.warning("the look-up is refused", reason=error.code, words=error.message)
             metrics.LOOK_UPS.labels("refused").inc()
             raise _Later(DENIED_S, whole=True) from error
-        return _read(reply, source_id)
+        return _read(reply, source_id, self._clock.now().timestamp())
 
 
-def _read(reply: Reply, source_id: str) -> dict[str, Any]:
+def _read(reply: Reply, source_id: str, now: float) -> dict[str, Any]:
     """What HubSpot says of a contact; empty when it knows none."""
     metrics.LOOK_UPS.labels(str(reply.status)).inc()
     if reply.status == NOT_FOUND:
         return {}
     if reply.status == TOO_MANY:
-        raise _Later(_seconds(reply.headers.get("retry-after", "")), whole=True)
+        raise _Later(retry_after(reply.headers.get("retry-after", ""), now, AWAY_S), whole=True)
     if reply.status in DENIED:
         log.warning("HubSpot does not take the API token: lead-router source look-up", source=source_id)
         raise _Later(DENIED_S, whole=True)
@@ -242,28 +277,4 @@ def _read(reply: Reply, source_id: str) -> dict[str, Any]:
         found = msgspec.json.decode(reply.body, type=_Contact).properties
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise _Later(PUT_OFF_S, whole=False) from error
-    return {name: value for name, value in found.items() if value not in (None, "", hubspot.HIDDEN)}
-
-
-def _seconds(text: str) -> float:
-    seconds = float(text) if text.isascii() and text.isdigit() else AWAY_S
-    return min(max(seconds, 1.0), RETRY_MAX_S)
-
-
-def _enriched(held: Held, known: dict[str, Any]) -> Message:
-    """The event with what is known of its contact. An erasure is passed on as it is."""
-    event, data = held.event, held.event.data
-    if not known or data.signal == DELETED:
-        return held.message
-    try:
-        email = clean_email(known["email"]) if isinstance(known.get("email"), str) else None
-        if email is not None and not any(one.kind == "email" for one in data.ids):
-            data.ids.insert(0, Identifier(kind="email", value=email))
-        traits, account, _ = person_traits(known)
-    except BadItem:
-        return held.message
-    if traits:
-        data.traits = {**traits, **(data.traits or {})}
-    if account:
-        data.account = {**account, **(data.account or {})}
-    return Message(topic=held.message.topic, key=partition_key(data.ids), value=encode(event))
+    return usable(found, hubspot.HIDDEN)

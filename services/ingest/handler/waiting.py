@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 
@@ -31,11 +31,19 @@ INSERT INTO ingest.enricher AS e (one, owner, expires_at) VALUES (true, $1, cloc
 ON CONFLICT (one) DO UPDATE SET owner = excluded.owner, expires_at = excluded.expires_at
  WHERE e.owner = excluded.owner OR e.expires_at < clock_timestamp()
 RETURNING owner"""
+# Of somebody who asked to be forgotten nothing waits any longer, but for the request itself.
+FORGET: Final = """
+DELETE FROM ingest.waiting
+ WHERE position($3::bytea IN value) = 0
+   AND (lower(object_id) = ANY ($1::text[]) OR EXISTS (SELECT FROM unnest($2::bytea[]) AS t WHERE position(t IN value) > 0))"""
+REQUEST: Final = b'"signal":"person.deleted"'
+FORGOTTEN: Final = "ingest_forgotten"
+NOTIFY: Final = f"NOTIFY {FORGOTTEN}"
 RELEASE: Final = "DELETE FROM ingest.enricher WHERE owner = $1"
 
 
 class Held(msgspec.Struct, frozen=True, kw_only=True):
-    """One event that waits."""
+    """One event that waits. `dropped`: earlier ones that are to be forgotten with it."""
 
     seq: int
     source_id: str
@@ -43,11 +51,29 @@ class Held(msgspec.Struct, frozen=True, kw_only=True):
     message: Message
     event: CloudEvent[Tracking]
     since: datetime
+    dropped: tuple[int, ...] = ()
+
+    @property
+    def all_seqs(self) -> tuple[int, ...]:
+        """Its place, and those of what is dropped with it."""
+        return (self.seq, *self.dropped)
 
 
 def object_of(event: CloudEvent[Tracking]) -> str | None:
     """The contact that an event names by the platform's id; None when it names none."""
     return next((one.value for one in event.data.ids if one.kind == "crm" and hubspot.api_path(one.value)), None)
+
+
+async def forget(pg: Any, names: Sequence[tuple[str, str]]) -> None:
+    """Drop what waits of a person, in the caller's transaction, and tell who looks up to remember nobody.
+
+    Args:
+        names: (kind, value) of all identifiers of the person.
+    """
+    contacts = [value.lower() for kind, value in names if kind == "crm"]
+    addresses = [msgspec.json.encode(value) for kind, value in names if kind == "email"]
+    await pg.execute(FORGET, contacts, addresses, REQUEST)
+    await pg.execute(NOTIFY)
 
 
 class Waiting:

@@ -8,6 +8,7 @@ from typing import Any
 
 import httpx
 import pytest
+from starlette.routing import Route
 
 from schemas.codec import CloudEvent, tracking_decoder
 from schemas.messages import Tracking
@@ -112,3 +113,16 @@ async def ingest(database: Database, tmp_path: Path) -> AsyncIterator[Ingest]:
     await made.start()
     yield made
     await made.stop()
+
+
+@pytest.fixture
+async def hubspot() -> AsyncIterator[tuple[Any, str]]:
+    """A HubSpot of ours, and where it is."""
+    from tests.integration.ingest.far_hubspot import HubSpot
+
+    made = HubSpot()
+    route = Route("/crm/v3/objects/contacts/{number}", made.contact)
+    server = Server(make_app([route], [], None, "hubspot"), "127.0.0.1", 0)  # type: ignore[arg-type]
+    await server.start()
+    yield made, f"http://127.0.0.1:{server.port}"
+    await server.stop(2)

@@ -1,60 +1,19 @@
 """HubSpot names a contact by an id alone: looked up at a HubSpot of ours over real HTTP, while events wait in order."""
 
 import asyncio
-from collections import Counter
 from collections.abc import AsyncIterator
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
-from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
-from starlette.routing import Route
 
-from services.runtime.clock import SystemClock
 from services.runtime.db import Database
 from services.runtime.errors import Refused, Unavailable
-from services.runtime.http import Server, make_app
 from services.runtime.outgoing import Outgoing
 from services.runtime.settings import Settings
 from tests.integration.ingest.conftest import Ingest
-
-TOKEN = "pat-eu1-secret"
-ANNE = "anne@nordwind.example"
-
-
-class HubSpot:
-    """Contacts by id; answers with a status first where it is told to."""
-
-    def __init__(self) -> None:
-        self.contacts: dict[str, dict[str, Any]] = {"7": {"email": ANNE, "firstname": "Anne", "jobtitle": "CFO"}}
-        self.calls: Counter[str] = Counter()
-        self.first: list[tuple[int, dict[str, str]]] = []
-
-    async def contact(self, request: Request) -> Response:
-        number = request.path_params["number"]
-        self.calls[number] += 1
-        assert "email" in request.query_params["properties"]
-        if self.first:
-            status, headers = self.first.pop(0)
-            return Response(status_code=status, headers=headers)
-        if request.headers["authorization"] != f"Bearer {TOKEN}":
-            return Response(status_code=401)
-        found = self.contacts.get(number)
-        if found is None:
-            return JSONResponse({"status": "error"}, 404)
-        return JSONResponse({"id": number, "properties": found})
-
-
-@pytest.fixture
-async def hubspot() -> AsyncIterator[tuple[HubSpot, str]]:
-    made = HubSpot()
-    route = Route("/crm/v3/objects/contacts/{number}", made.contact)
-    server = Server(make_app([route], [], None, "hubspot"), "127.0.0.1", 0)  # type: ignore[arg-type]
-    await server.start()
-    yield made, f"http://127.0.0.1:{server.port}"
-    await server.stop(2)
+from tests.integration.ingest.far_hubspot import ANNE, TOKEN, HubSpot, hooked, opened, until
 
 
 @pytest.fixture
@@ -63,36 +22,6 @@ async def live(database: Database, tmp_path: Path, hubspot: tuple[HubSpot, str])
     await made.start()
     yield made
     await made.stop()
-
-
-def opened(event: int, number: int = 7, name: str = "hs_email_last_open_date") -> dict[str, Any]:
-    now = int(SystemClock().now().timestamp() * 1000)
-    return {
-        "eventId": 1000 + event,
-        "subscriptionId": 1,
-        "portalId": 62515,
-        "appId": 1,
-        "occurredAt": now + event,
-        "subscriptionType": "contact.propertyChange",
-        "attemptNumber": 0,
-        "objectId": number,
-        "propertyName": name,
-        "propertyValue": str(now + event),
-    }
-
-
-async def hooked(ingest: Ingest) -> str:
-    made = await ingest.create("hs", "hubspot")
-    answer = await ingest.api("PUT", f"/v1/sources/{made.id}/api-token", json={"api_token": TOKEN})
-    assert answer.json() == {"looks_up": True}
-    return made.id
-
-
-async def until(ingest: Ingest, count: int, seconds: float = 10) -> list[Any]:
-    async with asyncio.timeout(seconds):
-        while len(found := await ingest.events()) < count:
-            await asyncio.sleep(0.1)
-    return found
 
 
 async def test_events_get_their_address_in_order_with_one_call(live: Ingest, hubspot: tuple[HubSpot, str]) -> None:

@@ -78,3 +78,15 @@ async def test_a_batch_prepared_before_the_erasure_does_not_bring_the_person_bac
         rig.handler.reset()
         await rig.run(two)
     assert b"gone" not in await everything(rig)
+
+
+async def test_other_rooms_forget_in_the_same_transaction_under_every_name(rig):
+    told = []
+
+    async def elsewhere(pg, names):
+        told.append((pg.is_in_transaction(), names))
+
+    handler = rig.make(elsewhere=elsewhere)
+    await rig.feed(event("person.identified", {**WHO, "crm": "hubspot:1:7"}), handler=handler)
+    await rig.feed(event("person.deleted", {"email": WHO["email"]}, id_="job-9"), handler=handler)
+    assert told == [(True, [("email", WHO["email"]), ("crm", "hubspot:1:7"), ("user", "u-gone")])]

@@ -9,6 +9,7 @@ from services.console.pages.matrix import MatrixPages
 from services.console.pages.overview import OverviewPages
 from services.console.pages.policy import PolicyPages
 from services.console.pages.session import SessionPages
+from services.console.pages.tokens import TokenPages
 from services.console.rooms import ConsoleRooms
 
 
@@ -22,5 +23,6 @@ def console_routes(rooms: ConsoleRooms) -> list[BaseRoute]:
         *MatrixPages(frame, rooms).routes(),
         *OverviewPages(frame, rooms).routes(),
         *DeadLetterPages(frame, rooms).routes(),
+        *TokenPages(frame, rooms).routes(),
         frame.asset_route(),
     ]

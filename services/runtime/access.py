@@ -56,6 +56,18 @@ class TokenInfo(msgspec.Struct, frozen=True):
     revoked_at: datetime | None
 
 
+class SessionInfo(msgspec.Struct, frozen=True):
+    """What may be shown of a browser session. `id` is the hash of the cookie's value: it opens nothing."""
+
+    id: str
+    token_id: str
+    role: Role
+    rep: str | None
+    name: str
+    created_at: datetime
+    expires_at: datetime
+
+
 @dataclass(frozen=True)
 class _Cached:
     identity: Identity | None
@@ -118,6 +130,30 @@ class Access:
                 self._clock.now(),
             )
         return token
+
+    async def sessions(self, token_id: str | None = None, limit: int = 200) -> list[SessionInfo]:
+        """Browser sessions that are open, newest first; with `token_id` those of one token."""
+        query = """
+            SELECT encode(s.hash, 'hex') AS id, t.id::text AS token_id, t.role, t.rep, t.name, s.created_at, s.expires_at
+              FROM access.session s JOIN access.token t ON t.id = s.token_id
+             WHERE t.revoked_at IS NULL AND s.expires_at > $1 AND ($2::uuid IS NULL OR t.id = $2)
+             ORDER BY s.created_at DESC, s.hash LIMIT $3
+        """
+        async with self._db.raw() as pg:
+            rows = await pg.fetch(query, self._clock.now(), UUID(token_id) if token_id else None, limit)
+        return [SessionInfo(**dict(row)) for row in rows]
+
+    async def end_session(self, session_id: str, token_id: str | None = None) -> bool:
+        """End a browser session by its `SessionInfo.id`, everywhere, at once; with `token_id` only one of that token."""
+        query = """
+            DELETE FROM access.session
+             WHERE encode(hash, 'hex') = $1 AND ($2::uuid IS NULL OR token_id = $2) RETURNING token_id
+        """
+        async with self._db.transaction() as pg:
+            found = await pg.fetchval(query, session_id, UUID(token_id) if token_id else None)
+            await pg.execute("SELECT pg_notify($1, '')", CHANNEL)
+        self._forget("")
+        return found is not None
 
     async def list(self, limit: int = 1000, before: tuple[datetime, str] | None = None) -> list[TokenInfo]:
         """Tokens, newest first; `before` is (created_at, id) of the last one seen."""

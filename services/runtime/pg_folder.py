@@ -137,7 +137,7 @@ def make_data(data: Path, bin_folder: Path, run_as: Account, log_path: Path) -> 
     run_as.own(fresh)
     command = [
         *(str(bin_folder / "initdb"), "-D", str(fresh), "-U", USER, "--auth=trust", "--encoding=UTF8", "--locale=C"),
-        *("--no-instructions", "--set=log_timezone=UTC", "--set=timezone=UTC"),
+        "--no-instructions",
     ]
     if (_major(bin_folder / "postgres") or 0) >= 17:
         # Case and order of letters as Unicode has them, the same on every machine.
@@ -159,6 +159,8 @@ def make_data(data: Path, bin_folder: Path, run_as: Account, log_path: Path) -> 
             raise Misconfigured(msg) from error
     if done.returncode != 0:
         raise Misconfigured(why("PostgreSQL could not make its data folder", log_path))
+    with (fresh / "postgresql.conf").open("a") as conf:  # initdb takes settings only since version 16
+        conf.write("\nlog_timezone = 'UTC'\ntimezone = 'UTC'\n")
     fresh.rename(data)
 
 

@@ -368,11 +368,3 @@ def test_root_without_anybody_to_become_is_told(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(pg_folder, "UNPRIVILEGED", ("no-such-user-here",))
     with pytest.raises(Misconfigured, match="LEAD_ROUTER_DATABASE_URL"):
         pg_folder.account()
-
-
-def test_programs_of_another_version_are_refused(folder: Path) -> None:
-    (folder / "PG_VERSION").write_text("9\n")
-    with pytest.raises(Misconfigured, match="written by PostgreSQL 9"):
-        pg_folder.programs(None, folder)
-    with pytest.raises(Misconfigured, match="LEAD_ROUTER_PG_BIN"):
-        pg_folder.programs(folder, folder)

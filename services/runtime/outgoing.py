@@ -8,7 +8,7 @@ import asyncio
 import ipaddress
 import socket
 from collections.abc import Mapping
-from typing import Final
+from typing import Final, Literal
 
 import httpx
 import msgspec
@@ -18,6 +18,15 @@ from services.runtime.settings import Settings
 
 CALL_S: Final = 5.0
 BODY_MAX_BYTES: Final = 1_048_576
+# Errors before the first byte of a request: no name, no connection.
+NOT_SENT: Final = (
+    httpx.ConnectError,
+    httpx.ConnectTimeout,
+    httpx.PoolTimeout,
+    httpx.UnsupportedProtocol,
+    socket.gaierror,
+)
+NAT64: Final = ipaddress.ip_network("64:ff9b::/96")
 _LOOPBACK: Final = frozenset(("127.0.0.1", "::1", "localhost"))
 
 
@@ -34,12 +43,22 @@ class Outgoing:
 
     Args:
         base_url: As the operator set it. In the local environment it may be this machine itself, by that name.
+        by_operator: False for an address that came over the API: then only `LEAD_ROUTER_OUTGOING_NETWORKS` opens more
+            than the public internet.
+
+    Raises:
+        Refused: `address_refused`: the URL is none.
     """
 
-    def __init__(self, settings: Settings, base_url: str, *, call_s: float = CALL_S) -> None:
-        self._base = httpx.URL(base_url.rstrip("/"))
+    def __init__(self, settings: Settings, base_url: str, *, call_s: float = CALL_S, by_operator: bool = True) -> None:
+        try:
+            self._base = httpx.URL(base_url.rstrip("/"))
+        except httpx.InvalidURL as error:
+            msg = "the address is no URL; write it as https://host/path"
+            raise Refused(msg, code="address_refused") from error
         self._call_s = call_s
-        self._local = settings.environment == "local" and self._base.host in _LOOPBACK
+        self._local = by_operator and settings.environment == "local" and self._base.host in _LOOPBACK
+        self._ours = [ipaddress.ip_network(one.strip()) for one in settings.outgoing_networks.split(",") if one.strip()]
         self._http = httpx.AsyncClient(
             timeout=call_s,
             follow_redirects=False,
@@ -48,10 +67,21 @@ class Outgoing:
         )
 
     async def get(self, path: str, headers: Mapping[str, str]) -> Reply:
-        """Ask for one path of the far side.
+        """Ask for one path of the far side; raises as `call` does."""
+        return await self.call("GET", path, headers)
+
+    async def call(
+        self,
+        method: Literal["GET", "POST", "PATCH", "PUT"],
+        path: str,
+        headers: Mapping[str, str],
+        body: bytes | None = None,
+    ) -> Reply:
+        """Send one request to the far side.
 
         Raises:
-            Unavailable: No whole answer in time.
+            Unavailable: No whole answer in time. Its `detail` is `not_sent` when the far side cannot have seen the
+                request; `timeout` or `torn` when it may have.
             Refused: `address_refused`, `answer_too_large`.
         """
         url = httpx.URL(f"{self._base}{path}")
@@ -60,27 +90,30 @@ class Outgoing:
             async with asyncio.timeout(self._call_s):
                 address = await self._address(url)
                 request = self._http.build_request(
-                    "GET",
+                    method,
                     url.copy_with(host=address),
+                    content=body,
                     headers={**headers, "host": host},
                     extensions={"sni_hostname": url.host},  # the certificate is checked against the name
                 )
                 answer = await self._http.send(request, stream=True)
                 try:
-                    body = await self._read(answer, url)
+                    told = await self._read(answer, url)
                 finally:
                     await answer.aclose()
         except (httpx.HTTPError, TimeoutError, OSError) as error:
             msg = f"{url.host} does not answer: {str(error) or type(error).__name__}"
-            raise Unavailable(msg, code="far_side_away") from error
-        return Reply(answer.status_code, {k.lower(): v for k, v in answer.headers.items()}, body)
+            late = isinstance(error, TimeoutError | httpx.TimeoutException)
+            seen = "not_sent" if isinstance(error, NOT_SENT) else "timeout" if late else "torn"
+            raise Unavailable(msg, code="far_side_away", detail=seen) from error
+        return Reply(answer.status_code, {k.lower(): v for k, v in answer.headers.items()}, told)
 
     async def close(self) -> None:
         """Let the connections go."""
         await self._http.aclose()
 
     async def _address(self, url: httpx.URL) -> str:
-        if url.scheme != "https" and not self._local:
+        if url.scheme not in ("http", "https") or (url.scheme == "http" and not self._local and not self._ours):
             msg = f"{url.host} is called by https only"
             raise Refused(msg, code="address_refused")
         port = url.port or (443 if url.scheme == "https" else 80)
@@ -88,6 +121,12 @@ class Outgoing:
         addresses = [str(one[4][0]) for one in found]
         for address in addresses:
             ip = ipaddress.ip_address(address)
+            if any(ip in network for network in self._ours):
+                continue
+            if url.scheme == "http" and not self._local:
+                msg = f"{url.host} is called by https only"
+                raise Refused(msg, code="address_refused")
+            ip = _inner(ip)
             if (ip.is_global and not ip.is_multicast) or (self._local and ip.is_loopback):
                 continue
             msg = f"{url.host} is {address}, an address that is not of the public internet"
@@ -103,3 +142,12 @@ class Outgoing:
                 msg = f"the answer of {url.host} is larger than {BODY_MAX_BYTES} bytes"
                 raise Refused(msg, code="answer_too_large")
         return bytes(body)
+
+
+def _inner(ip: ipaddress.IPv4Address | ipaddress.IPv6Address) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
+    """The IPv4 address that a translating IPv6 address leads to; else the address itself."""
+    if isinstance(ip, ipaddress.IPv6Address):
+        if ip in NAT64:
+            return ipaddress.IPv4Address(int(ip) & 0xFFFFFFFF)
+        return ip.ipv4_mapped or ip.sixtofour or ip
+    return ip

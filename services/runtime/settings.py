@@ -3,10 +3,11 @@
 Names are `LEAD_ROUTER_<FIELD>`; units stand in the names. A test keeps `.env.example` equal to these fields.
 """
 
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field, SecretStr
+from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
@@ -75,6 +76,12 @@ class Settings(BaseSettings):
     look_up_wait_s: float = Field(3600.0, ge=1, le=604_800, description="An event waits so long, then goes without")
     look_up_cache_s: float = Field(3600.0, ge=0, le=86400, description="A contact is asked for again after so long")
 
+    # -- channels
+    outgoing_networks: str = Field(
+        "", description="Comma list of own networks that channels may call beside the public internet"
+    )
+    interrupts_per_hour: int = Field(12, ge=1, le=60, description="Alerts a rep gets in an hour, the rest in a digest")
+
     # -- machines
     apple_egress_file: Path | None = Field(
         None, description="Apple's egress-ip-ranges.csv, instead of the shipped list; judges opens of e-mails"
@@ -91,3 +98,11 @@ class Settings(BaseSettings):
 
     # -- faults, for tests only
     crash_at: str | None = Field(None, description="Name of a step at which to end the process at once")
+
+    @field_validator("outgoing_networks")
+    @classmethod
+    def _networks(cls, text: str) -> str:
+        for one in text.split(","):
+            if one.strip():
+                ip_network(one.strip())
+        return text

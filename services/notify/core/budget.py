@@ -1,6 +1,6 @@
-"""May this alert interrupt the rep? A token bucket per rep; what is over it comes quietly, never not at all."""
+"""May this alert interrupt the rep? What is over the budget comes quietly, or later in a digest: never not at all."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Final
 
 import msgspec
@@ -33,3 +33,26 @@ def spend(budget: Budget, now: datetime, *, burst: float = BURST, per_hour: floa
     if left < 1:
         return Budget(left, at), False
     return Budget(left - 1, at), True
+
+
+# -- channels outside the inbox: exact, since a token bucket lets twice as many through in an unlucky hour
+
+HOUR: Final = timedelta(hours=1)
+
+
+def next_interrupt(times: tuple[datetime, ...], now: datetime, per_hour: int) -> datetime:
+    """The first moment from `now` on at which one more interruption makes no hour with more than `per_hour`.
+
+    Args:
+        times: When the rep was, or will be, interrupted; in order.
+        per_hour: At least 1.
+    """
+    recent = [t for t in times if t > now - HOUR]
+    if len(recent) < per_hour:
+        return now
+    return max(now, recent[-per_hour] + HOUR)
+
+
+def interrupted(times: tuple[datetime, ...], at: datetime, now: datetime) -> tuple[datetime, ...]:
+    """`times` with one more at `at`, without those that no longer count at `now`."""
+    return tuple(sorted([*(t for t in times if t > now - HOUR), at]))

@@ -1,0 +1,213 @@
+"""How operators set up endpoints: add, rotate, try out. Used by the API and by the command line."""
+
+import secrets
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any, Final
+
+import msgspec
+
+from services.directory.core.people import Rep
+from services.notify.channels.far import Endpoint, Kind, Order, Tools
+from services.notify.channels.kinds import KINDS
+from services.notify.core import delivery
+from services.notify.core.attempt import Result
+from services.notify.core.notice import Notice, ShownAccount, ShownLead, ShownSay, ShownWhat
+from services.notify.core.signature import webhook_secret
+from services.notify.store.endpoints import EndpointStore, Stored
+from services.runtime.clock import Clock
+from services.runtime.errors import BadMessage, Refused
+
+NAME_MAX: Final = 64
+LIST_MAX: Final = 100
+SECRET_BYTES: Final = 32
+
+
+class Draft(msgspec.Struct, kw_only=True):
+    """An endpoint to be made. What is None comes from its kind."""
+
+    name: str
+    kind: str
+    values: dict[str, str] = {}
+    feed: bool | None = None
+    kinds: list[str] | None = None
+    reps: list[str] = []
+    segments: list[str] = []
+    concurrency: int | None = None
+    per_s: float | None = None
+
+
+class Endpoints:
+    """What may be done to endpoints."""
+
+    def __init__(self, store: EndpointStore, tools: Tools, clock: Clock, kinds: Mapping[str, Kind] = KINDS) -> None:
+        self.store = store
+        self._tools = tools
+        self._clock = clock
+        self.kinds = kinds
+
+    async def add(self, draft: Draft) -> tuple[Stored, dict[str, str]]:
+        """Make one; returns it and the secrets that were made for it, shown this once.
+
+        Raises:
+            BadMessage: `invalid`, with what is wrong.
+            Refused: `name_taken`.
+        """
+        kind = self.kinds.get(draft.kind)
+        if kind is None:
+            raise _invalid(f"kind: {draft.kind[:40]!r} is none; one of {', '.join(self.kinds)}")
+        if not draft.name.strip() or len(draft.name) > NAME_MAX or not draft.name.isprintable():
+            raise _invalid(f"name: 1 to {NAME_MAX} printable characters")
+        _check_lists(draft)
+        options, given, made = _split(kind, draft.values)
+        _check(kind, options, given)
+        one = Stored(
+            id=secrets.token_hex(8),
+            name=draft.name.strip(),
+            kind=kind.name,
+            feed=kind.feed if draft.feed is None else draft.feed,
+            options=options,
+            kinds=list(kind.kinds) if draft.kinds is None else draft.kinds,
+            reps=draft.reps,
+            segments=draft.segments,
+            concurrency=draft.concurrency or kind.concurrency,
+            per_s=draft.per_s or kind.per_s,
+            version=1,
+            enabled=True,
+            disabled_reason=None,
+            disabled_at=None,
+            created_at=self._clock.now(),
+            rotated_at=None,
+            failures=0,
+            failing_since=None,
+            pause_until=None,
+            last_ok_at=None,
+            last_error=None,
+            last_error_at=None,
+        )
+        await self._tried_open(one, given)
+        await self.store.add(one, given)
+        return one, made
+
+    async def find(self, named: str) -> Stored:
+        """The endpoint of this id or name.
+
+        Raises:
+            Refused: `not_found`.
+        """
+        found = await self.store.list(named, 1)
+        if not found:
+            msg = f"there is no channel {named[:64]!r}"
+            raise Refused(msg, code="not_found")
+        return found[0]
+
+    async def rotate(self, named: str, values: Mapping[str, str]) -> tuple[Stored, dict[str, str]]:
+        """New secrets. Those not given stay, those that we make are made anew; the ones before hold until the next time.
+
+        Returns:
+            The endpoint, and the secrets that were made, shown this once.
+        """
+        one = await self.find(named)
+        kind = self.kinds[one.kind]
+        now_secrets, _ = await self.store.secrets(one.id)
+        unknown = set(values) - {f.name for f in kind.fields if f.secret}
+        if unknown:
+            raise _invalid(f"{', '.join(sorted(unknown))[:100]}: no secret of {kind.name}")
+        made = {
+            f.name: webhook_secret(secrets.token_bytes(SECRET_BYTES))
+            for f in kind.fields
+            if f.made and f.name not in values
+        }
+        after = {**now_secrets, **values, **made}
+        _check(kind, one.options, after)
+        await self._tried_open(one, after)
+        if not await self.store.rotate(one.id, after, now_secrets, self._clock.now()):
+            return await self.find(named), {}
+        return await self.find(one.id), made
+
+    async def test(self, named: str) -> Result:
+        """Send a message that says it is a test, at once; what the far side said."""
+        one = await self.find(named)
+        kind = self.kinds[one.kind]
+        now_secrets, before = await self.store.secrets(one.id)
+        channel = kind.open(_endpoint(one, now_secrets, before), self._tools)
+        try:
+            now = self._clock.now()
+            request = channel.prepare(test_order(now), now)
+            return await channel.send(request) if request is not None else Result(outcome="ok")
+        finally:
+            await channel.close()
+
+    async def _tried_open(self, one: Stored, given: Mapping[str, str]) -> None:
+        """Open it once: what cannot be opened is refused now, not at night."""
+        await self.kinds[one.kind].open(_endpoint(one, given, {}), self._tools).close()
+
+
+def test_order(now: datetime) -> Order:
+    """The order of a test: about a person who does not exist."""
+    example = Notice(
+        id="test",
+        rep="test",
+        kind="handover",
+        lead=ShownLead(id="0" * 32, email="test@example.com", name="Test Person", title="Head of Testing"),
+        account=ShownAccount(domain="example.com", name="Example Company"),
+        what=[ShownWhat(signal="page.viewed", at=now, url="https://example.com/pricing")],
+        happened=1,
+        why="This is a test of the channel; nobody has to do anything.",
+        say=ShownSay(subject="Test", body="This is a test."),
+        created_at=now,
+        updated_at=now,
+    )
+    note = "This is a test of the channel."
+    return Order(id=secrets.token_hex(16), purpose="test", who="feed", rep=Rep(id="test"), notice=example, note=note)
+
+
+def _endpoint(one: Stored, now_secrets: Mapping[str, str], before: Mapping[str, str]) -> Endpoint:
+    return Endpoint(id=one.id, name=one.name, kind=one.kind, options=one.options, secrets=now_secrets, before=before)
+
+
+def _split(kind: Kind, values: Mapping[str, str]) -> tuple[dict[str, str], dict[str, str], dict[str, str]]:
+    """Options, secrets, and those secrets that we made."""
+    unknown = set(values) - {f.name for f in kind.fields}
+    if unknown:
+        known = ", ".join(f.name for f in kind.fields)
+        raise _invalid(f"{', '.join(sorted(unknown))[:100]}: not known to {kind.name}; it takes {known}")
+    options: dict[str, str] = {}
+    given: dict[str, str] = {}
+    made: dict[str, str] = {}
+    for one in kind.fields:
+        value = values.get(one.name, "")
+        if not value and one.made:
+            value = made[one.name] = webhook_secret(secrets.token_bytes(SECRET_BYTES))
+        if not value and one.required:
+            raise _invalid(f"{one.name}: is missing ({one.text})")
+        if len(value) > one.max_chars or "\x00" in value:
+            raise _invalid(f"{one.name}: at most {one.max_chars} characters, no NUL")
+        if value:
+            (given if one.secret else options)[one.name] = value
+    return options, given, made
+
+
+def _check(kind: Kind, options: Mapping[str, str], given: Mapping[str, str]) -> None:
+    url = given.get("url")
+    if url is not None and not url.startswith(("https://", "http://")):
+        raise _invalid("url: write it as https://host/path")
+    problem = kind.check(options, given)
+    if problem is not None:
+        raise _invalid(problem)
+
+
+def _check_lists(draft: Draft) -> None:
+    unknown = set(draft.kinds or ()) - set(delivery.KINDS)
+    if unknown:
+        raise _invalid(f"kinds: {', '.join(sorted(unknown))[:100]}; one or more of {', '.join(delivery.KINDS)}")
+    if max(len(draft.reps), len(draft.segments)) > LIST_MAX:
+        raise _invalid(f"reps, segments: at most {LIST_MAX} each")
+    if draft.concurrency is not None and not 1 <= draft.concurrency <= 4:
+        raise _invalid("concurrency: from 1 to 4")
+    if draft.per_s is not None and not 0.01 <= draft.per_s <= 1000:
+        raise _invalid("per_s: from 0.01 to 1000")
+
+
+def _invalid(words: str, detail: Any = None) -> BadMessage:
+    return BadMessage(words, code="invalid", detail=detail)

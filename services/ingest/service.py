@@ -16,9 +16,10 @@ from starlette.routing import BaseRoute
 from services.eventlog import deadletter
 from services.eventlog.ports import DeadRecord, Log, Outbox
 from services.ingest.api.doors import Doors
+from services.ingest.api.health import SourceHealth
 from services.ingest.api.sources import source_router
 from services.ingest.api.trial import trial_router
-from services.ingest.commands import create_source
+from services.ingest.commands import create_source, rotate_source
 from services.ingest.core.addresses import networks
 from services.ingest.handler import metrics
 from services.ingest.handler.commit import Committer
@@ -80,6 +81,7 @@ class IngestService:
         self._clock = clock
         self._loops = loops
         self.store = SourceStore(db, box, clock)
+        self.health = SourceHealth(db, self.store, settings)
         self._sources = SourceCache(self.store, box, clock, listener)
         outbox = log.outbox(STAGE, SPOOL_LANE)
         # With the log in PostgreSQL a spool beside it would be away whenever the log is.
@@ -186,6 +188,20 @@ class IngestService:
         made = await create_source(self.store, name, platform, write_key, secret, publishable=publishable)
         await self._sources.refresh()
         return made
+
+    async def rotate_source(self, source_id: str) -> NewSource | None:
+        """As `commands.rotate_source`, known to this process at once; None when there is no such source."""
+        await self._sources.refresh()
+        source = await self._sources.by_id(source_id)
+        made = await rotate_source(self.store, source) if source is not None else None
+        await self._sources.refresh()
+        return made
+
+    async def disable_source(self, source_id: str, *, disabled: bool) -> bool:
+        """Refuse (or take again) what a source sends, known to this process at once. False: no such source."""
+        done = await self.store.disable(source_id, disabled=disabled)
+        await self._sources.refresh()
+        return done
 
     async def _bury(self, dead: Sequence[DeadRecord]) -> None:
         # The same bad item twice in one request is one dead letter.

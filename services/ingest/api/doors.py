@@ -128,7 +128,7 @@ class Doors:
             if hook and source.secrets:
                 wrong = standardwebhooks.verify(arrival, source.secrets)
                 if wrong is not None:
-                    return problem(401, "bad_signature", wrong)
+                    return self._unsigned(source, wrong)
         platform = PLATFORMS["cloudevents"]
         if hook and not _is_cloudevents(arrival):
             platform = PLATFORMS["standardwebhooks"]
@@ -147,7 +147,7 @@ class Doors:
         if platform.signed or (source.secrets and platform.verify is not nothing_to_verify):
             wrong = platform.verify(arrival, source.secrets) if source.secrets else "the source has no secret"
             if wrong is not None:
-                return problem(401, "bad_signature", wrong)
+                return self._unsigned(source, wrong)
         token = platform.token(arrival) if platform.token is not None and source.secrets else None
         if token is not None and self._tokens.used(source.id, token, arrival.raw):
             return problem(401, "replayed_signature", "this signature came before, with another event")
@@ -155,6 +155,11 @@ class Doors:
         if token is not None and answer.status == 200:
             self._tokens.use(source.id, token, arrival.raw)
         return answer
+
+    def _unsigned(self, source: Source, wrong: str) -> Answer:
+        """Refused; whoever sets the source up sees it among its last events."""
+        self._sources.count(source.id, 0, 1, ("bad_signature",))
+        return problem(401, "bad_signature", wrong)
 
     def _signer(self, arrival: Arrival) -> Source | None:
         """The source whose secret signed the request."""

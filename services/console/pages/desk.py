@@ -1,0 +1,24 @@
+"""The pages of marketing operations and of operations, together."""
+
+from starlette.routing import BaseRoute
+
+from services.console.frame import Frame
+from services.console.pages.dead_letters import DeadLetterPages
+from services.console.pages.matrix import MatrixPages
+from services.console.pages.overview import OverviewPages
+from services.console.pages.policy import PolicyPages
+from services.console.pages.sources import SourcePages
+from services.console.pages.tokens import TokenPages
+from services.console.rooms import ConsoleRooms
+
+
+def desk_routes(frame: Frame, rooms: ConsoleRooms) -> list[BaseRoute]:
+    """Their routes."""
+    return [
+        *PolicyPages(frame, rooms).routes(),
+        *MatrixPages(frame, rooms).routes(),
+        *SourcePages(frame, rooms).routes(),
+        *OverviewPages(frame, rooms).routes(),
+        *DeadLetterPages(frame, rooms).routes(),
+        *TokenPages(frame, rooms).routes(),
+    ]

@@ -65,6 +65,7 @@ class NotifyService:
             collapse_s=settings.collapse_s,
             # A record may come again as long as the log keeps it; the margin covers clocks and dead letters.
             handled_days=settings.log_retention_days + 7,
+            telling=self._inbox_channel.telling,
         )
         topic = LEAD_ROUTED.name
         leases = Leases(db, STAGE, topic, log.partitions(topic), log.owner, clock, settings)

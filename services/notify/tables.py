@@ -23,7 +23,6 @@ notice = sa.Table(
     sa.Column("kind", sa.Text, nullable=False),
     sa.Column("state", sa.Text, nullable=False),
     sa.Column("open", sa.Boolean, nullable=False),
-    sa.Column("leads", pg.ARRAY(sa.Text), nullable=False),
     sa.Column("collapse_key", sa.Text),
     sa.Column("fresh_until", sa.DateTime(timezone=True)),
     sa.Column("occurred_at", sa.DateTime(timezone=True)),
@@ -34,6 +33,14 @@ notice = sa.Table(
     sa.Column("read_at", sa.DateTime(timezone=True)),
     sa.Column("body", pg.JSON, nullable=False),
     sa.UniqueConstraint("rep_id", "seq", name="notice_cursor"),
+)
+
+notice_lead = sa.Table(
+    "notice_lead",
+    metadata,
+    sa.Column("lead_id", sa.Text, primary_key=True),
+    sa.Column("notice_id", sa.Text, sa.ForeignKey("notify.notice.id", ondelete="CASCADE"), primary_key=True),
+    sa.Column("rep_id", sa.Text, nullable=False),
 )
 
 handled = sa.Table(

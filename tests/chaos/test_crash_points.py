@@ -32,7 +32,7 @@ OWN: Final = {
     "router": (
         "router.locked", "router.decided", "router.assigned", "router.written", "router.staged", "router.committed",
     ),
-    "notify": ("notify.after_fence", "notify.after_handled", "notify.before_commit", "notify.after_commit"),
+    "notify": ("notify.looked", "notify.written"),
 }  # fmt: skip
 # Steps that a request leads to.
 ASKED: Final = {

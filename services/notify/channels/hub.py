@@ -33,24 +33,50 @@ class Hub(ABC):
     def __init__(self, name: str, listener: Listener, channel: str) -> None:
         self.name = name
         self.subscribed: dict[str, set[Subscription]] = {}
-        self._due: set[str] = set()
+        self.due: set[str] = set()
+        self._echoes: dict[str, int] = {}  # key to notifications to come of our own commits
         self._wake = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self._stopping: asyncio.Event | None = None
         self._watch: asyncio.Task[None] | None = None
-        listener.on(channel, self.poke)
+        listener.on(channel, self._heard)
 
     @abstractmethod
     async def deliver(self, keys: Collection[str]) -> Collection[str]:
         """Read what is new for these keys and push it; returns the keys that have more."""
+
+    def expect(self, keys: Iterable[str]) -> None:
+        """One notification for each key is about to come of what we commit ourselves: it tells us nothing."""
+        for key in keys:
+            self._echoes[key] = self._echoes.get(key, 0) + 1
+
+    def unsure(self, keys: Iterable[str]) -> None:
+        """The commit has failed, or so it seems: whatever comes counts, and what came meanwhile is looked for."""
+        for key in keys:
+            self._echo(key)
+            self.poke(key)
+
+    def _echo(self, key: str) -> bool:
+        """Whether a notification for `key` was expected; it is not any more."""
+        left = self._echoes.pop(key, 0)
+        if left > 1:
+            self._echoes[key] = left - 1
+        return left > 0
+
+    def _heard(self, key: str) -> None:
+        if not key:
+            self._echoes.clear()  # a new connection: some may have been lost with the old one
+        elif self._echo(key):
+            return
+        self.poke(key)
 
     def poke(self, key: str) -> None:
         """Something may be new for `key`; empty: for everybody."""
         due: Iterable[str] = (key,) if key else tuple(self.subscribed)
         for one in due:
             if one in self.subscribed:
-                self._due.add(one)
-        if self._due:
+                self.due.add(one)
+        if self.due:
             self._wake.set()
 
     def add(self, sub: Subscription) -> None:
@@ -121,7 +147,7 @@ class Hub(ABC):
         while True:
             await self._wake.wait()
             self._wake.clear()
-            keys, self._due = self._due, set()
+            keys, self.due = self.due, set()
             try:
                 more = await self.deliver([k for k in keys if k in self.subscribed])
             except (Unavailable, asyncpg.PostgresError) as error:

@@ -2,8 +2,9 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Collection
+from collections.abc import AsyncIterator, Collection, Iterator, Sequence
 from datetime import datetime
+from itertools import groupby
 from typing import Final
 
 import asyncpg
@@ -88,6 +89,9 @@ class InboxChannel(Hub):
 
     async def send(self, request: Push) -> Result:
         """Push to every open stream of the rep that is not past it."""
+        return self._out(request)
+
+    def _out(self, request: Push) -> Result:
         reached = False
         for sub in self.live(request.rep):
             if request.seq > sub.last:
@@ -97,6 +101,9 @@ class InboxChannel(Hub):
 
     async def settle(self, request: Push, result: Result, now: datetime) -> None:
         """Measure how long it took, and remember that a screen has it."""
+        self._measure(request, result, now)
+
+    def _measure(self, request: Push, result: Result, now: datetime) -> None:
         if result.outcome != "ok" or not request.news:
             return
         for since, at in (("occurred", request.occurred_at), ("received", request.received_at)):
@@ -108,6 +115,36 @@ class InboxChannel(Hub):
         """A screen has this version of the notice."""
         if len(self._arrived) < SETTLE_MAX:
             self._arrived[notice_id] = seq
+
+    @contextlib.contextmanager
+    def telling(self, rows: Sequence[Row]) -> Iterator[None]:
+        """Around the commit of `rows`: afterwards they are pushed without asking the database for them.
+
+        A stream that lacks something older gets all of it from there, in order.
+
+        Args:
+            rows: By rep, then seq; those of a rep are all that the commit stores for them.
+        """
+        groups = {rep: list(group) for rep, group in groupby(rows, lambda row: row.rep)}
+        self.expect(groups)
+        try:
+            yield
+        except BaseException:
+            self.unsure(groups)
+            raise
+        now = self._clock.now()
+        for rep, new in groups.items():
+            if rep not in self.subscribed:
+                continue
+            if all(sub.live and sub.last == new[0].seq - 1 for sub in self.subscribed[rep]):
+                for row in new:
+                    self._push(row, now)
+            else:
+                self.poke(rep)
+
+    def _push(self, row: Row, now: datetime) -> None:
+        request = self.prepare(row, now)
+        self._measure(request, self._out(request), now)
 
     @override
     async def deliver(self, keys: Collection[str]) -> Collection[str]:

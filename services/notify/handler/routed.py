@@ -1,6 +1,11 @@
-"""Reads `lead.routed`: decode → load the inboxes → fold → save and wake the streams, one transaction a batch."""
+"""Reads `lead.routed`: decode → look at the inboxes → fold → write and wake the streams. Two round trips a batch.
 
-from collections.abc import Mapping, Sequence
+Nothing is locked between looking and writing: the write holds only if every inbox still stands where it was read, and is
+a `Conflict` otherwise. The try after one locks first, so it cannot lose again.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from datetime import datetime
 from hashlib import blake2b
 from uuid import UUID
@@ -12,11 +17,12 @@ from prometheus_client import Counter
 from schemas.codec import routed_decoder
 from schemas.messages import LeadRouted
 from services.eventlog.deadletter import bury
-from services.eventlog.fence import fence
-from services.eventlog.ports import Batch, DeadRecord
-from services.notify.core.greeting import greetings_of
+from services.eventlog.fence import fence, fence_arguments
+from services.eventlog.ports import Batch, Connection, DeadRecord
+from services.notify.core.greeting import Greeting, greetings_of
 from services.notify.core.message import apply, kind_of, needs, problem_of, reps_of
-from services.notify.store import notices as store
+from services.notify.store import batch as store
+from services.notify.store.notices import Row, prune
 from services.runtime.clock import Clock
 from services.runtime.crash import reach, step
 from services.runtime.db import Database
@@ -24,10 +30,8 @@ from services.runtime.telemetry import REGISTRY
 
 log = structlog.get_logger(__name__)
 
-AFTER_FENCE = step("notify.after_fence", "the position has moved, nothing else is written")
-AFTER_HANDLED = step("notify.after_handled", "the messages are remembered, no notice is stored")
-BEFORE_COMMIT = step("notify.before_commit", "everything is written, nothing is committed")
-AFTER_COMMIT = step("notify.after_commit", "committed; the log does not know yet")
+LOOKED = step("notify.looked", "what may change is read, nothing is written")
+WRITTEN = step("notify.written", "committed, and on the streams of this process; the log does not know yet")
 
 PRUNE_EVERY_S = 60.0
 
@@ -84,59 +88,78 @@ class NotifyHandler:
     Args:
         collapse_s: Seconds in which alerts of one kind and account join.
         handled_days: How long message ids are remembered: longer than the log keeps records.
+        telling: Around the write of rows: the streams of this process get them at once, those of others hear of them from
+            PostgreSQL.
     """
 
-    def __init__(self, *, db: Database, clock: Clock, collapse_s: float, handled_days: int) -> None:
+    def __init__(
+        self,
+        *,
+        db: Database,
+        clock: Clock,
+        collapse_s: float,
+        handled_days: int,
+        telling: Callable[[Sequence[Row]], AbstractContextManager[None]] = lambda _rows: nullcontext(),
+    ) -> None:
         self._db = db
         self._clock = clock
         self._collapse_s = collapse_s
         self._handled_days = handled_days
+        self._telling = telling
+        self._wary = False  # the last try has failed: lock before looking
         self._pruned_at = clock.monotonic()
 
     async def prepare(self, batch: Batch) -> Work:
-        """Decode. Nothing is read ahead: what a batch touches is small and must be locked anyway."""
+        """Decode. Nothing is read ahead: what a batch touches is small, and most of it the batch before may change."""
         return decoded(batch)
 
     async def apply(self, batch: Batch, work: Work) -> None:
-        """One transaction: fence, dead letters, message ids, inboxes, notices, wake-up."""
+        """Look and write; see the module's docstring."""
         # The wall clock, not the record's time: whether news is still news is judged at the moment of sending.
         now = self._clock.now()
-        async with self._db.transaction() as pg:
-            await fence(pg, batch)
-            reach(AFTER_FENCE)
-            if work.dead:
-                await bury(pg, batch.stage, batch.topic, work.dead)
-            fresh = (
-                await store.first_time(pg, [_remembered(m, now) for m in work.messages], now)
-                if work.messages
-                else set()
-            )
-            reach(AFTER_HANDLED)
-            messages = [m for m in work.messages if m.id in fresh]
-            desks = await store.load(pg, needs((m.data for m in messages), now), now, self._collapse_s)
-            greetings = []
-            for message in messages:
-                apply(desks, message.id.hex, message.data, now, self._collapse_s)
-                greetings += [(message.data.lead.id, g) for g in greetings_of(message.id.hex, message.data, now)]
-            stored = await store.save(pg, desks.values(), greetings)
-            erased = [m.data.lead.id for m in messages if m.data.kind == "erased"]
-            if erased:
-                await store.forget_greetings(pg, erased)
-            reach(BEFORE_COMMIT)
-        reach(AFTER_COMMIT)
-        for notice in stored:
+        async with self._db.raw() as pg:
+            if self._wary or work.dead:
+                async with pg.transaction():
+                    await fence(pg, batch)
+                    await bury(pg, batch.stage, batch.topic, work.dead)
+                    fresh, one = await self._plan(pg, work, now, hold=True)
+                    await store.write(pg, None, one)
+            else:
+                fresh, one = await self._plan(pg, work, now, hold=False)
+                with self._telling(one.rows):
+                    await store.write(pg, fence_arguments(batch), one)
+        reach(WRITTEN)
+        self._wary = False
+        for notice in one.notices:
             NOTICES.labels(notice.kind, notice.state).inc()
+        done = {message.id for message in fresh}
         for message in work.messages:
-            MESSAGES.labels(message.data.kind, "done" if message.id in fresh else "repeated").inc()
+            MESSAGES.labels(message.data.kind, "done" if message.id in done else "repeated").inc()
+
+    async def _plan(
+        self, pg: Connection, work: Work, now: datetime, *, hold: bool
+    ) -> tuple[Sequence[Routed], store.Write]:
+        """Look and fold; `hold` keeps the inboxes locked until the transaction ends."""
+        wanted = needs((m.data for m in work.messages), now)
+        seen = await store.look(pg, [m.id for m in work.messages], wanted, now, self._collapse_s, hold=hold)
+        reach(LOOKED)
+        fresh = [m for m in work.messages if m.id not in seen.known]
+        greetings: list[tuple[str, Greeting]] = []
+        for message in fresh:
+            apply(seen.desks, message.id.hex, message.data, now, self._collapse_s)
+            greetings += [(message.data.lead.id, g) for g in greetings_of(message.id.hex, message.data, now)]
+        erased = [m.data.lead.id for m in fresh if m.data.kind == "erased"]
+        return fresh, store.write_of(seen, [_remembered(m, now) for m in fresh], greetings, erased, now)
 
     async def tick(self, epochs: Mapping[int, int]) -> None:  # noqa: ARG002 pruning needs no partition
         """Now and then drop what is past its time."""
         if self._clock.monotonic() - self._pruned_at >= PRUNE_EVERY_S:
             self._pruned_at = self._clock.monotonic()
-            await store.prune(self._db, self._clock.now(), self._handled_days)
+            await prune(self._db, self._clock.now(), self._handled_days)
 
     def reset(self) -> None:
-        """Nothing is cached."""
+        """Nothing is cached; but whoever writes these inboxes as well may do so again."""
+        self._wary = True
 
     def owned(self, parts: Sequence[int]) -> None:
         """Nothing is kept by partition."""

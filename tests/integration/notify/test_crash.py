@@ -16,7 +16,7 @@ from tests.unit.notify.messages import alert, handover
 pytestmark = pytest.mark.needs_postgres
 
 STEPS = [name for name in crash.STEPS if name.startswith("notify.")]
-assert handler.AFTER_COMMIT in STEPS
+assert handler.WRITTEN in STEPS
 
 CHILD = """
 import asyncio, sys

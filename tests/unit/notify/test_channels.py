@@ -7,6 +7,7 @@ import pytest
 from services.notify.api.inbox import whose
 from services.notify.api.site import SNIPPET, packed
 from services.notify.api.stream import EventStream
+from services.notify.channels.hub import Hub
 from services.notify.channels.subscription import QUEUE_MAX, Subscription
 from services.runtime.access import Identity
 from services.runtime.errors import Refused
@@ -129,3 +130,62 @@ def test_the_snippet_is_small_and_whole():
     assert code.startswith("/*! Lead Router site snippet. Apache-2.0. */\n(function () {")
     assert code.rstrip().endswith("})();")
     assert "https://" not in code.partition("*/")[2]
+
+
+class _Hub(Hub):
+    async def deliver(self, keys):
+        return ()
+
+
+class _Ears:
+    """A listener that nothing reaches but what the test says."""
+
+    def on(self, channel, callback):
+        self.say = callback
+
+
+def _hub():
+    ears = _Ears()
+    hub = _Hub("test", ears, "channel")
+    hub.add(Subscription("anna"))
+    return hub, ears.say
+
+
+def test_a_notification_of_our_own_commit_wakes_nobody_and_the_next_one_does():
+    hub, say = _hub()
+    hub.expect(["anna"])
+    say("anna")
+    assert not hub.due
+    say("anna")
+    assert hub.due == {"anna"}
+
+
+def test_of_several_expected_each_is_passed_over_once():
+    hub, say = _hub()
+    hub.expect(["anna"])
+    hub.expect(["anna"])
+    say("anna")
+    say("anna")
+    assert not hub.due
+    say("anna")
+    assert hub.due == {"anna"}
+
+
+def test_after_a_commit_that_failed_the_streams_look_and_the_next_notification_counts():
+    hub, say = _hub()
+    hub.expect(["anna"])
+    hub.unsure(["anna"])
+    assert hub.due == {"anna"}
+    hub.due.clear()
+    say("anna")
+    assert hub.due == {"anna"}
+
+
+def test_with_a_new_connection_nothing_is_expected_any_more():
+    hub, say = _hub()
+    hub.expect(["anna"])
+    say("")
+    assert hub.due == {"anna"}
+    hub.due.clear()
+    say("anna")
+    assert hub.due == {"anna"}

@@ -4,6 +4,7 @@ from starlette.routing import BaseRoute
 
 from services.console.frame import Frame
 from services.console.pages.dead_letters import DeadLetterPages
+from services.console.pages.funnel import FunnelPages
 from services.console.pages.matrix import MatrixPages
 from services.console.pages.overview import OverviewPages
 from services.console.pages.policy import PolicyPages
@@ -17,6 +18,7 @@ def desk_routes(frame: Frame, rooms: ConsoleRooms) -> list[BaseRoute]:
     return [
         *PolicyPages(frame, rooms).routes(),
         *MatrixPages(frame, rooms).routes(),
+        *FunnelPages(frame, rooms).routes(),
         *SourcePages(frame, rooms).routes(),
         *OverviewPages(frame, rooms).routes(),
         *DeadLetterPages(frame, rooms).routes(),

@@ -9,7 +9,7 @@ from starlette.routing import BaseRoute
 
 from services.console.frame import Frame, form
 from services.console.rooms import ConsoleRooms
-from services.console.views.sources import source_row
+from services.console.views.sources import marked, source_row
 from services.ingest.store import NewSource
 from services.runtime.errors import LeadRouterError, Refused
 
@@ -93,8 +93,8 @@ class SourcePages:
             identity=await self._frame.signed_in(request),
             here="/sources",
             source=source_row(found, now),
-            steps=found["steps"],
-            secret_is=found["secret_is"],
+            steps=[marked(step) for step in found["steps"]],
+            secret_is=marked(found["secret_is"]),
             hook_url=found["hook_url"],
             rejects=found["last_rejects"],
             made=made,

@@ -1,5 +1,6 @@
 """How is a source doing? Its state in a word, its rate, its last events. Pure."""
 
+import re
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Final
@@ -10,6 +11,7 @@ from services.console.filters import ago, instant, plural, span, words
 
 QUIET_AFTER: Final = timedelta(days=2)
 MANY_REFUSED: Final = 0.2
+MARKS: Final = re.compile(r"`([^`]*)`|\*([^*]+)\*")
 BAD_SIGNATURE: Final = "bad_signature"
 
 
@@ -69,6 +71,16 @@ def source_row(source: Mapping[str, Any], now: datetime) -> SourceRow:
         share=share,
         recent=recent,
     )
+
+
+def marked(text: str) -> list[tuple[str, str]]:
+    """Words of the set-up as pieces: `code` between backticks, `strong` between stars, else `text`."""
+    found = []
+    for index, part in enumerate(MARKS.split(text)):
+        if part:
+            kind = ("text", "code", "strong")[index % 3]
+            found.append((kind, part))
+    return found
 
 
 def rate(times: Sequence[datetime], now: datetime) -> str:

@@ -30,9 +30,7 @@ check: ## What CI runs: format, lint, types, import contracts, tests with covera
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	@# These tests kill brokers and databases on a busy machine: what fails is told, then run once more, alone. Failing twice is failing.
-	$(PYTEST) -ra --cov --cov-report=term:skip-covered || { \
-	  [ $$? -eq 1 ] && echo "== FAILED ABOVE: those tests once more, one at a time ==" && $(BIN)/pytest -m "not slow" --lf --lfnf=none -n 0 -ra; }
+	$(PYTEST) -ra --cov --cov-report=term:skip-covered
 
 format: ## Format the code and mend what can be mended
 	@.ci/install dev

@@ -88,6 +88,7 @@ class Database:
         self._pool: asyncpg.Pool | None = None
         self._opening = asyncio.Lock()
         self._engine: AsyncEngine | None = None
+        self._closed = False
 
     @property
     def dsn(self) -> str:
@@ -119,6 +120,9 @@ class Database:
         if self._pool is not None:
             return self._pool
         async with self._opening:
+            if self._closed:
+                # Work left behind at the end of a process must not open connections that nobody closes.
+                raise Unavailable("the database is closed: this process ends", code="database_away")
             if self._pool is None:
                 # While the server is away the pool's own upkeep says so with a traceback at every try; we say it once.
                 logging.getLogger("asyncpg.pool").setLevel(logging.ERROR)
@@ -196,9 +200,11 @@ class Database:
         return Misconfigured(msg)
 
     async def close(self) -> None:
-        """Close pool and engine; safe to call twice."""
-        if self._pool is not None:
+        """Close pool and engine, for good; safe to call twice."""
+        self._closed = True
+        async with self._opening:  # a pool that is just being opened is closed too
             pool, self._pool = self._pool, None
+        if pool is not None:
             with contextlib.suppress(asyncio.TimeoutError):
                 await asyncio.wait_for(pool.close(), 5)
         if self._engine is not None:

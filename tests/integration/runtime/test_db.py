@@ -123,6 +123,18 @@ async def test_the_listener_hears_and_comes_back(database: Database) -> None:
         await listener.stop()
 
 
+async def test_a_closed_database_opens_no_more(database_url: str) -> None:
+    db = Database(database_url, pool_size=2)
+    opening = asyncio.create_task(db.pool())
+    await asyncio.sleep(0)
+    await db.close()  # a pool that is being opened is waited for, and closed
+    assert (await opening).is_closing()
+    with pytest.raises(Unavailable, match="closed"):
+        async with db.raw():
+            pass
+    await db.close()
+
+
 async def test_retrying_gives_up_in_time() -> None:
     calls = 0
 

@@ -58,7 +58,7 @@ class Rig:
     def __init__(self, db, settings, policies, directory):
         self.db, self.settings, self.policies, self.directory = db, settings, policies, directory
         self.offsets, self.read_to = {}, {}
-        self.handlers = []
+        self.handlers, self.logs = [], []
         self.handler = self.make()
 
     def make(self, **more):
@@ -75,6 +75,7 @@ class Rig:
         log = PostgresLog(self.settings, self.db, Listener(self.db), f"owner-{uuid.uuid4().hex[:6]}")
         handler.outbox = log.outbox("scoring", "batch", handler.encode)
         self.handlers.append(handler)
+        self.logs.append(log)
         return handler
 
     def batch(self, *values, part=0):
@@ -128,6 +129,8 @@ class Rig:
     async def close(self):
         for handler in self.handlers:
             await handler.close()
+        for log in self.logs:
+            await log.close()
 
 
 @pytest.fixture

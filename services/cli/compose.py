@@ -15,6 +15,7 @@ from schemas.topics import STAGES, StageName
 from services.console.api import console_routes
 from services.console.rooms import ConsoleRooms
 from services.directory.api import BODY_LIMITS, directory_router
+from services.directory.own import OwnAvailability, own_router
 from services.directory.rows import DirectoryStore
 from services.directory.store import DirectoryCache
 from services.eventlog.api import log_router
@@ -245,6 +246,7 @@ def _room_routers(have: Rooms) -> list[APIRouter]:
         log_router(have.db, have.log),
         policy_router(have.policies, have.policy_store, lambda: _known(have.directory)),
         directory_router(have.directory, have.directory_store),
+        own_router(OwnAvailability(have.directory, have.directory_store, have.clock)),
     ]
 
 

@@ -3,13 +3,12 @@
 from starlette.routing import BaseRoute
 
 from services.console.frame import Frame
-from services.console.pages.dead_letters import DeadLetterPages
+from services.console.pages.account import AccountPages
+from services.console.pages.availability import AvailabilityPages
+from services.console.pages.desk import desk_routes
 from services.console.pages.inbox import InboxPages
-from services.console.pages.matrix import MatrixPages
-from services.console.pages.overview import OverviewPages
-from services.console.pages.policy import PolicyPages
+from services.console.pages.lead import LeadPages
 from services.console.pages.session import SessionPages
-from services.console.pages.tokens import TokenPages
 from services.console.rooms import ConsoleRooms
 
 
@@ -19,10 +18,9 @@ def console_routes(rooms: ConsoleRooms) -> list[BaseRoute]:
     return [
         *SessionPages(frame).routes(),
         *InboxPages(frame, rooms).routes(),
-        *PolicyPages(frame, rooms).routes(),
-        *MatrixPages(frame, rooms).routes(),
-        *OverviewPages(frame, rooms).routes(),
-        *DeadLetterPages(frame, rooms).routes(),
-        *TokenPages(frame, rooms).routes(),
+        *LeadPages(frame, rooms).routes(),
+        *AccountPages(frame, rooms).routes(),
+        *AvailabilityPages(frame, rooms).routes(),
+        *desk_routes(frame, rooms),
         frame.asset_route(),
     ]

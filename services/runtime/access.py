@@ -17,9 +17,10 @@ from fastapi import Security
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from starlette.requests import Request
 
+from services.runtime.attempts import Attempts
 from services.runtime.clock import Clock
 from services.runtime.db import Database, Listener
-from services.runtime.errors import BadMessage, Refused
+from services.runtime.errors import BadMessage, Refused, Unavailable
 from services.runtime.security import hash_token, new_token
 
 Role = Literal["admin", "marketing", "ops", "rep"]
@@ -86,6 +87,7 @@ class Access:
         self._clock = clock
         self._cache: OrderedDict[bytes, _Cached] = OrderedDict()
         self._generation = 0
+        self._attempts = Attempts(clock)
         if listener is not None:
             listener.on(CHANNEL, self._forget)
 
@@ -94,6 +96,21 @@ class Access:
         return await self._cached(
             b"t", token, "SELECT role, rep, id, name FROM access.token WHERE hash = $1 AND revoked_at IS NULL"
         )
+
+    async def sign_in(self, token: str, address: str) -> Identity | None:
+        """Who holds this token, for somebody who signs in from `address`; None when nobody does.
+
+        Raises:
+            Unavailable: `too_many_requests`: too many wrong tokens of late.
+        """
+        wait = self._attempts.wait_s(address, token)
+        if wait > 0:
+            msg = f"too many wrong tokens of late; try again in {wait:.0f} seconds"
+            raise Unavailable(msg, code="too_many_requests", retry_after_s=wait)
+        found = await self.identify(token)
+        if found is None:
+            self._attempts.failed(address, token)
+        return found
 
     async def identify_session(self, session: str) -> Identity | None:
         """Who holds this browser session; None when it has ended, or its token was revoked."""
@@ -154,6 +171,14 @@ class Access:
             await pg.execute("SELECT pg_notify($1, '')", CHANNEL)
         self._forget("")
         return found is not None
+
+    async def end_sessions(self, token_id: str) -> int:
+        """End every browser session of a token, everywhere, at once; how many there were."""
+        async with self._db.transaction() as pg:
+            rows = await pg.fetch("DELETE FROM access.session WHERE token_id = $1 RETURNING hash", UUID(token_id))
+            await pg.execute("SELECT pg_notify($1, '')", CHANNEL)
+        self._forget("")
+        return len(rows)
 
     async def list(self, limit: int = 1000, before: tuple[datetime, str] | None = None) -> list[TokenInfo]:
         """Tokens, newest first; `before` is (created_at, id) of the last one seen."""
@@ -240,6 +265,11 @@ def secure(request: Request) -> bool:
     """Whether the browser reached us over https, itself or through a proxy."""
     public_url = getattr(request.app.state, "public_url", None)
     return request.url.scheme == "https" or str(public_url or "").startswith("https://")
+
+
+def address_of(request: Request) -> str:
+    """Where a request comes from: the connection's address, or what a trusted proxy says."""
+    return request.client.host if request.client is not None else "unknown"
 
 
 def same_origin(request: Request) -> bool | None:

@@ -17,6 +17,7 @@ from services.runtime.access import (
     Identity,
     Role,
     TokenInfo,
+    address_of,
     require,
     same_origin,
     secure,
@@ -89,7 +90,7 @@ def access_router(access: Access) -> APIRouter:
         if same_origin(request) is False:
             msg = "sign in from our own page, not from another site"
             raise Refused(msg, code="forbidden")
-        identity = await access.identify(asked.token)
+        identity = await access.sign_in(asked.token, address_of(request))
         if identity is None:
             msg = "this token is unknown or revoked; ask your administrator for another"
             raise Refused(msg, code="unauthorized")

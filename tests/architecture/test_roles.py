@@ -102,7 +102,24 @@ PUBLIC = {
     "DELETE /v1/session",
 }
 # Pages: nobody is sent to sign in, the wrong role is refused.
-PAGES = {"GET /inbox": "r", "GET /overview": "om"}
+PAGES = {
+    "GET /inbox": "r",
+    "POST /inbox/seen": "r",
+    "POST /inbox/{notice_id}/answer": "r",
+    "POST /inbox/{notice_id}/say": "r",
+    "GET /leads": "rom",
+    "GET /leads/{lead_id}": "rom",
+    "POST /leads/{lead_id}/answer": "r",
+    "GET /accounts/{domain}": "rom",
+    "GET /me": "r",
+    "POST /me/hours": "r",
+    "POST /me/absence": "r",
+    "POST /me/absence/remove": "r",
+    "POST /me/pause": "r",
+    "GET /sessions": "rom",
+    "POST /sessions/end": "rom",
+    "GET /overview": "om",
+}
 # Doors for a publishable key.
 KEYED = {"GET /site.js", "GET /v1/site/stream"}
 ID = "f" * 32
@@ -285,5 +302,5 @@ def test_the_api_page_shows_every_route() -> None:
     for path in re.findall(r"(/v1/[^\s`?]*)", page):
         words = re.search(r"\{(\w+(?:,\w+)+)\}", path)
         shown |= {path.replace(words[0], word) for word in words[1].split(",")} if words else {path}
-    missing = {route.split(" ")[1] for route in MAY} - shown - {"/inbox/list"}
+    missing = {route.split(" ")[1] for route in MAY} - shown - {"/inbox/list", "/inbox/news"}
     assert not missing

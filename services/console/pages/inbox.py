@@ -1,6 +1,6 @@
 """The inbox: the page, what keeps it live, and the rep's answers as forms."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, Final, get_args
 from urllib.parse import urlencode
 
@@ -8,6 +8,7 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import BaseRoute
 
+from services.console.answering import SAID, Answering
 from services.console.filters import clock
 from services.console.frame import Frame, form
 from services.console.rooms import ConsoleRooms
@@ -19,11 +20,8 @@ from services.console.views.inbox import (
     by_section,
     cards,
     taken,
-    until_of,
 )
 from services.notify.api.desk import Listed, Used
-from services.router.core.claim import Asked, Command
-from services.router.store.leads import Lead
 from services.runtime.access import Identity
 from services.runtime.errors import BadMessage, Refused
 
@@ -31,15 +29,6 @@ SHOWN: Final = 50
 SHOWN_MAX: Final = 1000
 PAST_SHOWN: Final = 20
 NEWS_MAX: Final = 100
-# What a page may say after a form: a code travels in the address, never words.
-SAID: Final[Mapping[str, str]] = {
-    "accepted": "It is yours. Say hello while it is warm.",
-    "declined": "Declined. Thank you for the reason: it makes scoring better.",
-    "seen": "Marked as seen.",
-    "kept": "Your words are kept.",
-    "stale": "This offer is no longer open.",
-    "invalid": "That answer was not understood; nothing was done.",
-}
 
 
 class InboxPages:
@@ -49,6 +38,7 @@ class InboxPages:
         self._frame = frame
         self._rooms = rooms
         self._desk = rooms.notify.desk
+        self._answering = Answering(rooms)
 
     def routes(self) -> Sequence[BaseRoute]:
         """The page, its parts, its forms."""
@@ -67,7 +57,7 @@ class InboxPages:
         identity = await self._frame.signed_in(request)
         if identity.role == "admin" and not request.query_params.get("rep"):
             reps = sorted((rep for rep in self._rooms.directory.view.reps.values() if rep.active), key=lambda r: r.name)
-            return self._frame.draw("inbox_chooser.html", identity=identity, reps=reps)
+            return self._frame.draw("inbox_chooser.html", identity=identity, reps=reps, where="/inbox")
         rep = rep_of(identity, request)
         found = await self._list(identity, rep, _number(request, "show", SHOWN, SHOWN_MAX))
         return self._frame.draw("inbox.html", identity=identity, said=await self._said(request, rep), **found)
@@ -105,7 +95,11 @@ class InboxPages:
         listed = await self._desk.one(rep, notice_id)
         if listed is None:
             raise Refused("there is no such notice in this inbox", code="not_found")
-        code, words = await self._answered(identity, rep, listed, fields)
+        if fields.get("answer") == "seen":
+            await self._rooms.notify.inbox.read(rep, notice_id)
+            code, words = "seen", SAID["seen"]
+        else:
+            code, words = await self._answering.give(identity, rep, listed.notice.lead.id, fields)
         if request.headers.get("x-fragment"):
             again = await self._desk.one(rep, notice_id)
             found = await self._cards([again] if again else [], rep)
@@ -160,60 +154,7 @@ class InboxPages:
     async def _cards(self, listed: Sequence[Listed], rep: str) -> list[Card]:
         ids = {one.notice.assignment.id for one in listed if one.open and one.notice.assignment is not None}
         offers = await self._rooms.router.desk.offers(ids) if ids else {}
-        return cards(listed, self._frame.clock.now(), offers, self._names(), self._zone(rep))
-
-    def _names(self) -> dict[str, str]:
-        return {rep.id: (rep.name.split() or [rep.id])[0] for rep in self._rooms.directory.view.reps.values()}
-
-    def _zone(self, rep: str) -> str:
-        found = self._rooms.directory.view.rep(rep)
-        return found.timezone if found is not None else "UTC"
-
-    async def _answered(
-        self, identity: Identity, rep: str, listed: Listed, fields: Mapping[str, str]
-    ) -> tuple[str, str]:
-        """Do what the form asks; a code for the address and words for people."""
-        word, _, detail = fields.get("answer", "").partition(":")
-        if word == "seen":
-            await self._rooms.notify.inbox.read(rep, listed.notice.id)
-            return "seen", SAID["seen"]
-        until = until_of(detail, self._frame.clock.now(), self._zone(rep)) if word == "snooze" else None
-        commands: dict[str, Command] = {"accept": "accept", "decline": "decline", "snooze": "snooze"}
-        gen = fields.get("gen", "")
-        if word not in commands or not fields.get("assignment") or not gen.isdigit() or len(gen) > 9:
-            return "invalid", SAID["invalid"]
-        asked = Asked(
-            command=commands[word],
-            assignment_id=fields["assignment"].lower(),
-            gen=int(gen),
-            rep=identity.rep if identity.role == "rep" else None,
-            reason=detail if word == "decline" else None,
-            until=until,
-        )
-        return await self._given(identity, rep, listed.notice.lead.id, asked)
-
-    async def _given(self, identity: Identity, rep: str, lead_id: str, asked: Asked) -> tuple[str, str]:
-        leads = self._rooms.router.leads
-
-        def may_see(lead: Lead) -> bool:
-            return leads.sees(identity, lead.assignee, lead.pool)
-
-        try:
-            answered = await self._rooms.router.answers.give(lead_id, asked, may_see)
-        except BadMessage:
-            return "invalid", SAID["invalid"]
-        except Refused as error:
-            if error.code not in ("already_taken", "stale_assignment", "not_found"):
-                raise
-            holder = await self._rooms.router.desk.holder(lead_id)
-            if holder is not None and holder.rep != rep:
-                return "taken", taken(holder, holder.rep, self._names(), self._frame.clock.now())
-            return "stale", SAID["stale"]
-        if answered.snoozed_until is not None and asked.command == "snooze":
-            return "snoozed", f"Snoozed until {clock(answered.snoozed_until, self._zone(rep))}."
-        return asked.command.removesuffix("e") + "ed" if asked.command == "decline" else "accepted", (
-            SAID["declined"] if asked.command == "decline" else SAID["accepted"]
-        )
+        return cards(listed, self._frame.clock.now(), offers, self._answering.names(), self._answering.zone(rep))
 
     async def _said(self, request: Request, rep: str) -> tuple[str, str] | None:
         """What the page says after a form: (code, words)."""
@@ -227,12 +168,12 @@ class InboxPages:
             return None
         if code == "taken":
             holder = await self._rooms.router.desk.holder(listed.notice.lead.id)
-            return code, taken(holder, listed.notice.by, self._names(), self._frame.clock.now())
+            return code, taken(holder, listed.notice.by, self._answering.names(), self._frame.clock.now())
         offers = await self._rooms.router.desk.offers([listed.notice.assignment.id])
         offer = next(iter(offers.values()), None)
         if offer is None or offer.snoozed_until is None:
             return None
-        return code, f"Snoozed until {clock(offer.snoozed_until, self._zone(rep))}."
+        return code, f"Snoozed until {clock(offer.snoozed_until, self._answering.zone(rep))}."
 
     def _back(self, identity: Identity, rep: str, code: str, notice_id: str) -> Response:
         query = {"said": code, **({"of": notice_id} if notice_id else {})}

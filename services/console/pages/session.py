@@ -11,9 +11,12 @@ from services.runtime.access import (
     COOKIE_HTTP,
     COOKIE_HTTPS,
     SESSION_DAYS,
+    address_of,
     secure,
     session_cookie,
 )
+from services.runtime.errors import Unavailable
+from services.runtime.security import hash_token
 
 
 class SessionPages:
@@ -28,6 +31,8 @@ class SessionPages:
             self._frame.page("/", self.home),
             self._frame.page("/sign-in", self.sign_in, method="POST"),
             self._frame.page("/sign-out", self.sign_out, method="POST"),
+            self._frame.page("/sessions", self.sessions, "rep", "marketing", "ops"),
+            self._frame.page("/sessions/end", self.end, "rep", "marketing", "ops", method="POST"),
         )
 
     async def home(self, request: Request) -> Response:
@@ -40,14 +45,21 @@ class SessionPages:
     async def sign_in(self, request: Request) -> Response:
         """Swap a token for a session, without JavaScript."""
         token = (await form(request, 4096)).get("token", "").strip()
-        identity = await self._frame.access.identify(token)
+        try:
+            identity = await self._frame.access.sign_in(token, address_of(request))
+        except Unavailable as error:
+            if error.code != "too_many_requests":
+                raise
+            answer = self._frame.draw("sign_in.html", 429, identity=None, problem=f"{error.message.capitalize()}.")
+            answer.headers["Retry-After"] = str(max(1, round(error.retry_after_s)))
+            return answer
         if identity is None:
             problem = "This token is unknown or revoked. Ask your administrator for another."
             return self._frame.draw("sign_in.html", 401, identity=None, problem=problem)
         session, _ends = await self._frame.access.open_session(identity)
-        answer = RedirectResponse("/", 303)
+        home = RedirectResponse("/", 303)
         https = secure(request)
-        answer.set_cookie(
+        home.set_cookie(
             COOKIE_HTTPS if https else COOKIE_HTTP,
             session,
             max_age=SESSION_DAYS * 86_400,
@@ -56,7 +68,24 @@ class SessionPages:
             httponly=True,
             samesite="lax",
         )
-        return answer
+        return home
+
+    async def sessions(self, request: Request) -> Response:
+        """Where I am signed in."""
+        identity = await self._frame.signed_in(request)
+        found = await self._frame.access.sessions(identity.token_id)
+        here = hash_token(session_cookie(request) or "").hex()
+        return self._frame.draw("sessions.html", identity=identity, sessions=found, here_id=here)
+
+    async def end(self, request: Request) -> Response:
+        """End one of my sessions, or all of them: open streams end with them."""
+        identity = await self._frame.signed_in(request)
+        which = (await form(request, 4096)).get("session", "")
+        if which == "all":
+            await self._frame.access.end_sessions(identity.token_id)
+        else:
+            await self._frame.access.end_session(which[:128], identity.token_id)
+        return RedirectResponse("/sessions", 303)
 
     async def sign_out(self, request: Request) -> Response:
         """End the session."""

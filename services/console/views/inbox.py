@@ -54,6 +54,8 @@ DECLINES: Final[tuple[tuple[str, str], ...]] = (
 SNOOZES: Final[tuple[tuple[str, str], ...]] = (("30m", "30 min"), ("1h", "1 hour"), ("tomorrow", "Tomorrow 9:00"))
 WHAT_SHOWN: Final = 4
 MAILTO_BODY_MAX: Final = 1800
+# A line this long was broken by the width of a file, not by its writer.
+REFLOW_FROM: Final = 50
 
 Section = Literal["now", "task", "snoozed", "missed", "past"]
 SECTIONS: Final[tuple[tuple[Section, str], ...]] = (
@@ -140,6 +142,7 @@ def card(
     section, tone, note = _standing(listed, now, offer, names, zone)
     newest = notice.what[::-1][:WHAT_SHOWN]
     say = notice.say
+    body = None if say is None else say.body if say.edited else reflow(say.body)
     return Card(
         id=notice.id,
         seq=notice.seq,
@@ -157,10 +160,10 @@ def card(
         did=[_did(one, now, several=several) for one in newest],
         more=max(0, notice.happened - len(newest)),
         subject=say.subject if say else None,
-        body=say.body if say else None,
+        body=body,
         edited=say.edited if say else False,
         mail=lead.email,
-        mailto=mailto(lead.email, say.subject, say.body) if lead.email and say else None,
+        mailto=mailto(lead.email, say.subject, body) if lead.email and say and body else None,
         answerable=section == "task" and notice.assignment is not None,
         ring=section in ("now", "task") and not notice.quiet,
         until=notice.fresh_until.isoformat() if section == "now" and notice.fresh_until else None,
@@ -215,6 +218,18 @@ def until_of(choice: str, now: datetime, zone: str) -> datetime | None:
 def mailto(address: str, subject: str, body: str) -> str:
     """A link that opens the rep's own mail program. Long bodies are cut: programs refuse long links."""
     return f"mailto:{quote(address, safe='@')}?subject={quote(subject)}&body={quote(body[:MAILTO_BODY_MAX])}"
+
+
+def reflow(text: str) -> str:
+    """A template's text without the line breaks of its file: paragraphs, lists and short lines stay."""
+    found: list[str] = []
+    for row in text.split("\n"):
+        before = found[-1] if found else ""
+        if len(before) >= REFLOW_FROM and row and not row.startswith((" ", "-", "*", "•")):
+            found[-1] = f"{before} {row}"
+        else:
+            found.append(row)
+    return "\n".join(found)
 
 
 def taken(offer: Offer | None, by: str | None, names: Mapping[str, str], now: datetime) -> str:

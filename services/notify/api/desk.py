@@ -95,6 +95,15 @@ class RepDesk:
         """Who was told of a lead, newest first: rep, kind, state, created_at, delivered_at."""
         return (await notices_of(self._db, lead_id))[::-1]
 
+    async def said_of(self, rep: str, lead_id: str) -> ShownSay | None:
+        """The newest ready message of this rep for a lead, their own words first; None when there is none."""
+        query = """
+            SELECT body::text FROM notify.notice WHERE rep_id = $1 AND body #>> '{lead,id}' = $2
+            ORDER BY coalesce(body #>> '{say,edited}', '') = 'true' DESC, seq DESC LIMIT 1"""
+        async with self._db.raw() as pg:
+            text = await pg.fetchval(query, rep, lead_id)
+        return decode(text).say if text is not None else None
+
     async def used(self, rep: str, notice_id: str, how: Used) -> bool:
         """Count that the rep took the ready message; False when the rep has no such notice."""
         if await self.one(rep, notice_id) is None:

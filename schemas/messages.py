@@ -234,7 +234,8 @@ class LeadRouted(msgspec.Struct, kw_only=True, omit_defaults=True):
         alert: With kind `alert`: which notice it becomes.
         fresh_until: The notice is worth nothing as news after this; later it becomes `you_missed`.
         visitors: Anonymous ids whose browsers may be greeted.
-        greeter: Name and title of the owner in whose name the site greets.
+        greeter: `name`, `title` and `link` (to a time in the calendar) of the one in whose name the site greets; or `shop`,
+            the address of the web shop.
     """
 
     kind: Literal["decided", "alert", "claimed", "recalled", "closed", "due", "erased"]

@@ -13,6 +13,7 @@ from typing import Any, Final
 import asyncpg
 import msgspec
 import structlog
+from typing_extensions import override
 
 from services.runtime.clock import Clock
 from services.runtime.db import Database, Listener
@@ -48,6 +49,11 @@ class Source(msgspec.Struct, frozen=True, kw_only=True):
     secrets: tuple[str, ...]
     api_token: str | None = None
 
+    @override
+    def __repr__(self) -> str:
+        """Without secrets: whoever prints it by mistake prints none."""
+        return f"Source({self.id!r})"
+
 
 class Recent(msgspec.Struct, frozen=True):
     """One of a source's last events: no more than what it was and when it came."""
@@ -65,6 +71,11 @@ class NewSource(msgspec.Struct, frozen=True, kw_only=True):
     write_key: str
     secret: str | None
     publishable: bool
+
+    @override
+    def __repr__(self) -> str:
+        """Without key and secret."""
+        return f"NewSource({self.id!r})"
 
 
 def _context(source_id: str) -> str:

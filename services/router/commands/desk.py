@@ -311,10 +311,16 @@ class Desk:
             return []
         rep = recipient(case.lead.held, case.snapshot.account) if case.lead.held else self._assigner.owner_of(case)
         if rep is None:
-            return []
+            return self._shop(case)
         for alert in case.alerts:
             self._count(metrics.ALERTS, alert.kind)
         return [self.writer.alert(case, alert, rep) for alert in case.alerts]
+
+    def _shop(self, case: Case) -> list[Effect]:
+        """The way to the shop, for a visitor who is there now and whom nobody is in charge of."""
+        url = next((r.seen for r in case.verdict.reasons if r.code == "shop_link"), None) if case.verdict else None
+        there = [alert for alert in case.alerts if alert.cause.visitor is not None and alert.kind == "visiting_now"]
+        return [self.writer.shop(case, there[-1], url)] if url is not None and there else []
 
     # -- writing
 

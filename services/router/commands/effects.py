@@ -122,7 +122,10 @@ class Writer:
         cause = alert.cause
         why = notice.why_alert(case.snapshot, cause)
         rep = self._rep(rep_id)
-        greeted = account is not None and account.named and cause.visitor is not None
+        # In the name of whoever is really in charge: the account's owner, or the rep who has taken the lead.
+        held = case.lead.held
+        in_charge = (account is not None and account.owner == rep_id) or (held is not None and held.state == "accepted")
+        greeted = cause.visitor is not None and ((account is not None and account.named) or in_charge)
         data = LeadRouted(
             kind="alert",
             lead=lead_ref(case.lead),
@@ -147,10 +150,36 @@ class Writer:
                 routed_at=self._routed_at,
             ),
             visitors=[cause.visitor] if greeted and cause.visitor is not None else [],
-            greeter={"name": rep[0], "title": rep[1]} if greeted else None,
+            greeter=self._greeter(rep_id) if greeted else None,
             policy_version=self._policy.version,
         )
         return Effect(id=f"{cause.event_id}.alert", lead_id=case.lead.id, data=data)
+
+    def shop(self, case: Case, alert: Alert, url: str) -> Effect:
+        """A lead whom nobody sells to looks at the site: its browser is shown the way to the shop, and nobody is told."""
+        verdict, cause = _verdict(case), alert.cause
+        data = LeadRouted(
+            kind="alert",
+            lead=lead_ref(case.lead),
+            account=case.snapshot.account,
+            segment=verdict.segment,
+            stage=verdict.stage,
+            route=verdict.route,
+            track=verdict.track,
+            alert=alert.kind,
+            fresh_until=alert.fresh_until,
+            timing=self._timing(case.timing),
+            visitors=[cause.visitor] if cause.visitor is not None else [],
+            greeter={"shop": url},
+            policy_version=self._policy.version,
+        )
+        return Effect(id=f"{cause.event_id}.shop", lead_id=case.lead.id, data=data)
+
+    def _greeter(self, rep_id: str) -> dict[str, str]:
+        name, title = self._rep(rep_id)
+        rep = self._view.rep(rep_id)
+        link = rep.meeting_link if rep is not None else None
+        return {"name": name, "title": title, **({"link": link} if link else {})}
 
     def ended(self, lead: Lead, held: Held, state: AssignmentState, reason: Reason, by: str | None = None) -> Effect:
         """An assignment is over: recalled, declined, won, lost or closed."""

@@ -2,6 +2,7 @@
 
 from datetime import timedelta
 
+from services.router.core.claim import Asked
 from services.runtime.access import Identity
 from tests.support.routing import NOW, Person, Room, cause
 
@@ -86,7 +87,11 @@ async def test_named_account_goes_to_its_owner_and_a_visit_is_told_at_once(room:
     await room.send(vp.says(13, visit))
     [alert] = await room.routed("alert")
     assert (alert.alert, alert.recipients, alert.visitors) == ("visiting_now", ["anna"], ["anon-1"])
-    assert alert.greeter == {"name": "Anna Aalto", "title": "Key Account Director"}
+    assert alert.greeter == {
+        "name": "Anna Aalto",
+        "title": "Key Account Director",
+        "link": "https://meet.seller.example/anna",
+    }
     assert alert.fresh_until == NOW + timedelta(seconds=120)
     assert alert.why == "Anni, Head of Marketing at Nordwind Industries Oyj viewed /pricing"
     assert alert.say is not None
@@ -116,6 +121,30 @@ async def test_volume_serves_itself_until_a_demo_is_asked_for(room: Room) -> Non
     await room.send(founder.says(66, cause("demo", "demo.requested"), windows=READY | {"demo_request": 1.0}))
     now = await lead(room, founder)
     assert (now["route"], now["assignee"], now["pool"], now["stage"]) == ("sdr", "elin", "closers", "ready_to_buy")
+
+
+async def test_who_serves_themselves_is_shown_the_shop_at_each_visit_and_nobody_is_told(room: Room) -> None:
+    founder = Person("founder@pikkupaja.example", function="general_management", level="c_level", grade="B")
+    await room.send(founder.says(20, cause("p1", path="/pricing"), windows=READY))
+    visit = cause("p2", path="/pricing", visitor="browser-1")
+    await room.send(founder.says(26, visit, cause("p3", path="/about", visitor="browser-1"), windows=READY))
+    [alert] = await room.routed("alert")
+    assert (alert.recipients, alert.visitors) == ([], ["browser-1"])
+    assert alert.greeter == {"shop": "https://shop.aurora.example/start"}
+    assert alert.fresh_until == NOW + timedelta(seconds=120)
+
+
+async def test_a_rep_who_has_taken_the_lead_greets_and_one_who_has_only_been_asked_does_not(room: Room) -> None:
+    person = await make_qualified(room, "maria@fjordsoft.example")
+    await room.send(person.says(60, cause("v1", path="/pricing", visitor="b-1")))
+    [offered] = await room.routed("alert")
+    assert (offered.recipients, offered.greeter) == (["chloe"], None)
+    now = await lead(room, person)
+    mine = {"assignment_id": now["assignment"]["id"], "gen": now["assignment"]["gen"], "rep": "chloe"}
+    await room.answers.give(person.id, Asked(command="accept", **mine), lambda _lead: True)
+    await room.send(person.says(61, cause("v2", path="/pricing", visitor="b-1")))
+    taken = (await room.routed("alert"))[-1]
+    assert (taken.visitors, (taken.greeter or {}).get("name")) == (["b-1"], "Chloe Carlsson")
 
 
 async def test_the_wrong_person_stays_in_nurture_whatever_they_do(room: Room) -> None:

@@ -42,6 +42,28 @@ def test_a_greeting_in_the_owners_name():
     assert json.loads(own.body) == {"from": ANNA, "text": "Moi!", "account": None}
 
 
+def test_a_greeting_has_the_words_of_three_languages_and_a_way_on():
+    greeter = {**ANNA, "link": "https://meet.seller.example/anna"}
+    [greeting] = greetings_of("m1", alert(SOMEBODY, visitors=["a"], greeter=greeter), NOW)
+    body = json.loads(greeting.body)
+    assert body["link"] == {"kind": "meeting", "url": "https://meet.seller.example/anna"}
+    assert sorted(body["texts"]) == ["fi", "sv"]
+    assert all("Anna" in text and "Nordwind Industries Oyj" in text for text in body["texts"].values())
+    for never in ("javascript:alert(1)", "data:text/html,x", "//x.example", ""):
+        [greeting] = greetings_of("m1", alert(SOMEBODY, visitors=["a"], greeter={**ANNA, "link": never}), NOW)
+        assert "link" not in json.loads(greeting.body)
+
+
+def test_whom_nobody_sells_to_is_shown_the_shop():
+    shop = "https://shop.aurora.example/start"
+    [greeting] = greetings_of("m1", alert(visitors=["a"], greeter={"shop": shop}), NOW)
+    body = json.loads(greeting.body)
+    assert (body["from"], body["account"]) == ({"name": "", "title": ""}, None)
+    assert body["link"] == {"kind": "shop", "url": shop}
+    assert {*body["texts"], "en"} == {"en", "fi", "sv"}
+    assert greetings_of("m1", alert(visitors=["a"], greeter={"shop": "javascript:x"}), NOW) == []
+
+
 def test_no_greeting_without_greeter_visitor_or_freshness():
     assert greetings_of("m", alert(visitors=["a"]), NOW) == []
     assert greetings_of("m", alert(greeter=ANNA), NOW) == []

@@ -17,6 +17,11 @@ from tests.support.postgres import execute, run_alone, url_of
 WAIT_S = 40.0
 
 
+def somebody() -> str:
+    """A person that nobody else is."""
+    return f"{secrets.token_hex(6)}@client.example"
+
+
 class Live:
     """The product, as tests of clients use it."""
 

@@ -16,6 +16,7 @@ from services.runtime.server import Server
 
 CODES = {400: "malformed_json", 401: "unknown_key", 413: "too_large", 429: "busy"}
 RETRY_AFTER_S = 1
+IDS = ("messageId", "uuid", "eid")
 # Of one connection only.
 _HOP = {
     "host",
@@ -32,22 +33,24 @@ class Post:
     """One request that carries events, and how it was answered."""
 
     def __init__(self, request: Request, body: bytes) -> None:
+        self.method = request.method
         self.path = request.url.path
         self.query = request.url.query
         self.headers = dict(request.headers)
-        self.body = gzip.decompress(body) if body.startswith(b"\x1f\x8b") else body
+        self.gzipped = body.startswith(b"\x1f\x8b")
+        self.body = gzip.decompress(body) if self.gzipped else body
         self.status = 0
+
+    def events(self) -> list[dict[str, Any]]:
+        """The events in it, as the client wrote them."""
+        found: Any = json.loads(self.body) if self.body else {name: v[0] for name, v in parse_qs(self.query).items()}
+        if isinstance(found, dict):
+            found = found.get("batch") or (found.get("data") if "schema" in found else None) or [found]
+        return [one for one in found if any(one.get(name) for name in IDS)]
 
     def ids(self) -> list[str]:
         """The client's own ids of the events in it."""
-        if not self.body:
-            return parse_qs(self.query).get("eid", [])
-        found: Any = json.loads(self.body)
-        if isinstance(found, dict):
-            found = found.get("batch", found.get("data", found)) if not found.get("e") else found
-        items = found if isinstance(found, list) else [found]
-        names = ("messageId", "uuid", "eid")
-        return [next(str(item[name]) for name in names if item.get(name)) for item in items]
+        return [next(str(one[name]) for name in IDS if one.get(name)) for one in self.events()]
 
 
 class Between:
@@ -56,10 +59,12 @@ class Between:
     Attributes:
         refuse: Statuses that the next requests are answered with, each once.
         always: The status that every request is answered with; None: they are forwarded.
-        posts: Every request but preflights, in the order of their answers.
+        posts: Every request with events, in the order of their answers.
+        beside: Paths of other requests: what a client fetches, or tells its vendor of itself.
     """
 
     def __init__(self, target: str) -> None:
+        self.beside: list[str] = []
         self.refuse: list[int] = []
         self.always: int | None = None
         self.posts: list[Post] = []
@@ -100,6 +105,9 @@ class Between:
             self.preflights.append(dict(request.headers))
             return await self._forward(request, body)
         post = Post(request, body)
+        if not post.events():
+            self.beside.append(post.path)
+            return await self._forward(request, body)
         status = self.refuse.pop(0) if self.refuse else self.always
         answer = await self._forward(request, body) if status is None else _refusal(status, request)
         post.status = answer.status_code

@@ -4,7 +4,6 @@ What each does by itself on a refusal is written down here as it is; `docs/sourc
 """
 
 import asyncio
-import secrets
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable
@@ -16,7 +15,7 @@ import rudderstack.analytics.client as rudder
 import snowplow_tracker as snowplow
 from segment.analytics.client import Client as Segment
 
-from tests.clients.conftest import Live
+from tests.clients.conftest import Live, somebody
 from tests.clients.proxy import Between
 
 pytestmark = [pytest.mark.e2e, pytest.mark.xdist_group("clients")]
@@ -109,10 +108,6 @@ async def each(work: Callable[[str, Sends], Awaitable[Any]]) -> dict[str, Any]:
     return dict(zip(CLIENTS, found, strict=True))
 
 
-def somebody() -> str:
-    return f"{secrets.token_hex(6)}@client.example"
-
-
 async def test_one_scored_event_per_call_and_nothing_is_sent_again(live: Live) -> None:
     async def work(_: str, sends: Sends) -> Any:
         async with Between(live.url) as between:
@@ -141,7 +136,7 @@ async def test_what_never_can_succeed_is_posted_once(live: Live, status: int, mo
 
     expected = dict.fromkeys(CLIENTS, ({status}, True))
     if status == 413:
-        # Snowplow's tracker tries a 413 again for ever. So the product itself answers 400 at its doors.
+        # Snowplow's tracker tries a 413 again for ever. Its posts hold ten events: the product answers none with 413.
         expected |= dict.fromkeys(("snowplow", "snowplow get"), ({413}, False))
     assert await each(work) == expected
 

@@ -18,6 +18,7 @@ from services.eventlog.ports import DeadRecord, Log, Outbox
 from services.ingest.api.doors import Doors
 from services.ingest.api.health import SourceHealth
 from services.ingest.api.sources import source_router
+from services.ingest.api.tokens import UsedTokens
 from services.ingest.api.trial import trial_router
 from services.ingest.commands import create_source, rotate_source
 from services.ingest.core.addresses import networks
@@ -115,7 +116,8 @@ class IngestService:
         )
         if listener is not None:
             listener.on(FORGOTTEN, self._enricher.forget)
-        self._doors = Doors(self._receiver, self._sources, settings, clock, trusted)
+        tokens = UsedTokens(db, clock)
+        self._doors = Doors(self._receiver, self._sources, tokens, settings=settings, clock=clock, trusted=trusted)
         self._task: asyncio.Task[None] | None = None
 
     def routes(self) -> Sequence[BaseRoute]:

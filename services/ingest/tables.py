@@ -45,3 +45,11 @@ enricher = Table(
     Column("owner", Text, nullable=False),
     Column("expires_at", DateTime(timezone=True), nullable=False),
 )
+
+used_token = Table(
+    "used_token",
+    metadata,
+    Column("id", LargeBinary, primary_key=True),
+    Column("body", LargeBinary, nullable=False),
+    Column("at", DateTime(timezone=True), nullable=False, index=True),
+)

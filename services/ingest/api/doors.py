@@ -45,14 +45,21 @@ class Doors:
     """Reads requests, finds out whose they are, and hands them to the receiver."""
 
     def __init__(
-        self, receiver: Receiver, sources: SourceCache, settings: Settings, clock: Clock, trusted: Networks
+        self,
+        receiver: Receiver,
+        sources: SourceCache,
+        tokens: UsedTokens,
+        *,
+        settings: Settings,
+        clock: Clock,
+        trusted: Networks,
     ) -> None:
         self._receiver = receiver
         self._sources = sources
         self._settings = settings
         self._clock = clock
         self._trusted = trusted
-        self._tokens = UsedTokens()
+        self._tokens = tokens
 
     def routes(self) -> Sequence[BaseRoute]:
         """Every door, the busiest first."""
@@ -149,12 +156,9 @@ class Doors:
             if wrong is not None:
                 return self._unsigned(source, wrong)
         token = platform.token(arrival) if platform.token is not None and source.secrets else None
-        if token is not None and self._tokens.used(source.id, token, arrival.raw):
+        if token is not None and not await self._tokens.claim(source.id, token, arrival.raw):
             return problem(401, "replayed_signature", "this signature came before, with another event")
-        answer = await self._receiver.receive(arrival, source, platform, peer=self._peer(request), keep_all=True)
-        if token is not None and answer.status == 200:
-            self._tokens.use(source.id, token, arrival.raw)
-        return answer
+        return await self._receiver.receive(arrival, source, platform, peer=self._peer(request), keep_all=True)
 
     def _unsigned(self, source: Source, wrong: str) -> Answer:
         """Refused; whoever sets the source up sees it among its last events."""

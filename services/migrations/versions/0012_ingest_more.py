@@ -1,4 +1,4 @@
-"""More of the room `ingest`."""
+"""More of the room `ingest`: signed tokens that were used."""
 
 from alembic import op
 
@@ -7,8 +7,16 @@ down_revision = "0011"
 branch_labels = None
 depends_on = None
 
-UP: tuple[str, ...] = ()
-DOWN: tuple[str, ...] = ()
+UP: tuple[str, ...] = (
+    """CREATE TABLE ingest.used_token (
+        id bytea PRIMARY KEY,
+        body bytea NOT NULL,
+        at timestamptz NOT NULL
+    )""",
+    "CREATE INDEX used_token_at ON ingest.used_token (at)",
+    "COMMENT ON TABLE ingest.used_token IS 'hash of source and token, and of the one body that it came with'",
+)
+DOWN: tuple[str, ...] = ("DROP TABLE ingest.used_token",)
 
 
 def upgrade() -> None:

@@ -1,5 +1,6 @@
 """Vendors' hooks and other clients' protocols over a real port: probes, dead letters, replayed tokens, ignored types."""
 
+import asyncio
 import gzip
 import hashlib
 import hmac
@@ -7,6 +8,7 @@ import json
 from typing import Any
 from urllib.parse import urlencode
 
+from services.ingest.api.tokens import UsedTokens
 from services.runtime.telemetry import REGISTRY
 from tests.integration.ingest.conftest import Ingest
 
@@ -92,6 +94,18 @@ async def test_a_mailgun_token_counts_for_one_event(ingest: Ingest) -> None:
     assert await send() == 200  # its own retry: the same event, with the same id
     assert await send(id="e2", recipient="ben@stella.example") == 401
     assert {event.id for event in await ingest.events()} == {"e1"}
+    # A process beside us, or this one after a restart, knows it too.
+    beside = UsedTokens(ingest.db, ingest.clock)
+    source_id = path.rpartition("/")[2]
+    assert not await beside.claim(source_id, "t1", b"another body")
+    assert await beside.claim("another source", "t1", b"another body")
+
+
+async def test_one_token_at_the_same_moment_in_two_processes(ingest: Ingest) -> None:
+    processes = [UsedTokens(ingest.db, ingest.clock) for _ in range(2)]
+    claims = [one.claim("s", f"t{n}", f"body {n} {m}".encode()) for m, one in enumerate(processes) for n in range(50)]
+    found = await asyncio.gather(*claims)
+    assert [a + b for a, b in zip(found[:50], found[50:], strict=True)] == [1] * 50
 
 
 async def test_posthog_clients(ingest: Ingest) -> None:

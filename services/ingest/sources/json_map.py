@@ -1,10 +1,11 @@
-"""Any JSON: a source whose hook address says where each field stands, as JSON pointers (RFC 6901).
+"""Any JSON: a source whose hook address says where each field stands, as JSON pointers (RFC 6901) or expressions (CEL).
 
-`/hooks/<id>?event=/type&email=/contact/email&time=/at` reads those places of each payload. A value that does not begin
-with `/` is the value itself: `event=form.submitted`. `items=/records` reads an event from each element of a list. Without
-a map the names that generic senders use are looked for, as at the CloudEvents door.
+`/hooks/<id>?event=/type&email=/contact/email&time=/at` reads those places of each payload. A value that begins with `=` is
+an expression over the payload, `event==kind == "o" ? "email.opened" : kind`; any other value is the value itself:
+`event=form.submitted`. `items=/records` reads an event from each element of a list, `when==amount > 0` those for which the
+expression is true. Without a map the names that generic senders use are looked for, as at the CloudEvents door.
 
-Source: https://www.rfc-editor.org/rfc/rfc6901
+Source: https://www.rfc-editor.org/rfc/rfc6901, https://github.com/google/cel-spec
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -13,6 +14,7 @@ from typing import Any, Final
 import msgspec
 
 from schemas.messages import NO_PROPERTIES, Actor
+from services.ingest.core.expression import value_of
 from services.ingest.core.limits import TEXT_MAX
 from services.ingest.core.mapping import Seen
 from services.ingest.sources import cloudevents
@@ -23,7 +25,7 @@ from services.ingest.sources.signatures import shared_secret
 # What a map may name; `traits.<name>` and `account.<name>` beside them.
 FIELDS: Final = (
     "event", "id", "time", "sent_at", "email", "user", "anonymous", "crm", "previous", "url", "path", "title", "link",
-    "ip", "user_agent", "message", "campaign", "actor",
+    "ip", "user_agent", "message", "campaign", "actor", "when",
 )  # fmt: skip
 _GROUPS: Final = ("traits.", "account.")
 _MAP: Final = "_map"
@@ -61,6 +63,15 @@ def pointed(value: Any, pointer: str) -> Any:
     return value
 
 
+def mapped(value: Any, place: str) -> Any:
+    """What a map's entry says of a payload: by a pointer, by an expression, or the entry itself.
+
+    Raises:
+        BadItem: `bad_map`, when the entry is no expression.
+    """
+    return value_of(place[1:], value) if place.startswith("=") else pointed(value, place)
+
+
 def split(arrival: Arrival) -> Sequence[bytes]:
     """Each event together with its map, so that a replay reads it the same way."""
     mapping, where = field_map(arrival.query), arrival.query.get("items", "")
@@ -89,7 +100,10 @@ def read(item: Item) -> Iterable[Seen | Told]:
         yield _plain(item)
         return
     value = item.get(_ITEM)
-    found = Item({name: pointed(value, pointer) for name, pointer in mapping.items() if isinstance(pointer, str)})
+    found = Item({name: mapped(value, place) for name, place in mapping.items() if isinstance(place, str)})
+    if "when" in mapping and not found.flag("when"):
+        yield Told("not meant")
+        return
     groups: dict[str, dict[str, Any]] = {"traits.": {}, "account.": {}}
     for name, one in found.of.items():
         for group in _GROUPS:

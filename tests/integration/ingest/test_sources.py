@@ -75,6 +75,13 @@ async def test_a_payload_is_tried_out_and_not_kept(ingest: Ingest) -> None:
     assert [(one["signal"], one["ids"][0]["value"]) for one in shown["events"]] == [
         ("demo.requested", "a@nordwind.example")
     ]
+    mapped = {"event": '=kind == "o" ? "email.opened" : kind', "email": "=who.mail"}
+    shown = (
+        await ingest.api("POST", path, params=mapped, json={"kind": "o", "who": {"mail": "a@nordwind.example"}})
+    ).json()
+    assert [one["signal"] for one in shown["events"]] == ["email.opened"]
+    shown = (await ingest.api("POST", path, params={"event": "=kind =="}, json={"kind": "o"})).json()
+    assert [one["code"] for one in shown["rejected"]] == ["bad_map"]
     assert (await ingest.api("POST", path, content=b"{")).json()["rejected"][0]["code"] == "malformed_json"
     assert (await ingest.api("POST", "/v1/sources/none/test", json={})).status_code == 404
     assert await ingest.events() == []

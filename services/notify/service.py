@@ -1,28 +1,102 @@
 """The stage `notify`, put together: log → handler → notices → streams."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
 from fastapi import APIRouter
 from starlette.routing import BaseRoute
 
 from schemas.topics import LEAD_ROUTED, StageName
+from services.directory.core.people import Rep
 from services.eventlog.consume import Consumer
 from services.eventlog.lease import Leases
 from services.eventlog.ports import Log
 from services.notify.api.desk import RepDesk
+from services.notify.api.endpoints import channel_router, delivery_router
 from services.notify.api.inbox import Inbox, inbox_router, inbox_stream
+from services.notify.api.preferences import Desk, preference_router
 from services.notify.api.site import PublishableKey, site_routes
+from services.notify.api.slack import Answer, SlackActions
 from services.notify.api.slo import slo_router
 from services.notify.channels.inbox import InboxChannel
+from services.notify.channels.kinds import KINDS
 from services.notify.channels.site import SiteChannel
+from services.notify.handler.delivering import Deliverer, tools_of
+from services.notify.handler.endpoints import Endpoints
+from services.notify.handler.planning import Planner
 from services.notify.handler.routed import NotifyHandler
+from services.notify.store.endpoints import EndpointStore
+from services.notify.store.ledger import Ledger
 from services.runtime.clock import Clock
 from services.runtime.db import Database, Listener
 from services.runtime.health import Loops
+from services.runtime.secretbox import SecretBox
 from services.runtime.settings import Settings
 
 STAGE: Final[StageName] = "notify"
+
+
+class Channels:
+    """Channels with a far side: their engine, and their doors."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        db: Database,
+        listener: Listener,
+        clock: Clock,
+        *,
+        box: SecretBox,
+        reps: Callable[[], Mapping[str, Rep]],
+        inbox: Inbox,
+        answer: Answer | None,
+    ) -> None:
+        self._clock = clock
+        store, tools = EndpointStore(db, box), tools_of(settings)
+        self.endpoints = Endpoints(store, tools, clock)
+        self.ledger = Ledger(db)
+        self.preferences = Desk(db, clock, store, reps, settings.interrupts_per_hour)
+        self._slack = (
+            SlackActions(store, tools, clock, inbox, self.ledger, reps=reps, give=answer)
+            if answer is not None
+            else None
+        )
+        self._deliverer = Deliverer(db, clock, listener, store, tools, reps=reps)
+        changing = {name for name, kind in KINDS.items() if kind.changes}
+        self._planner = Planner(
+            db, clock, listener, changing=changing, reps=reps, per_hour=settings.interrupts_per_hour
+        )
+        self._started = False
+
+    def routes(self) -> list[BaseRoute]:
+        """What others call."""
+        return self._slack.routes() if self._slack is not None else []
+
+    def routers(self) -> list[APIRouter]:
+        """The APIs."""
+        return [
+            channel_router(self.endpoints, self._clock),
+            delivery_router(self.ledger, self._clock),
+            preference_router(self.preferences),
+        ]
+
+    async def start(self) -> None:
+        """Begin to plan and to send."""
+        self._started = True
+        await self._deliverer.start()
+        await self._planner.start()
+
+    async def stop(self, deadline_s: float) -> None:
+        """Plan no more, let what is under way end."""
+        if self._started:
+            await self._planner.stop()
+            await self._deliverer.stop(deadline_s)
+        if self._slack is not None:
+            await self._slack.stop()
+
+    def ready(self) -> str | None:
+        """None while deliveries are planned and sent, else what is wrong."""
+        return self._planner.ready() or self._deliverer.ready()
 
 
 class NotifyService:
@@ -31,6 +105,9 @@ class NotifyService:
     Args:
         listener: Not started yet: we register our channels on it; whoever made it starts and stops it.
         publishable_key: Says whether a key is a live publishable source key. Ingest owns the sources.
+        box: Opens the secrets of channels; without one there are no channels but inbox and site.
+        reps: The directory's reps, as they are now.
+        answer: Takes what reps answer in Slack. The router gives it to us; None in a process without one.
         beat_s: Seconds between the beats of a stream; None: the default, spread over the clients.
         on_fatal: Called when the reading loop has ended by a bug or on purpose: end the process.
     """
@@ -47,6 +124,9 @@ class NotifyService:
         clock: Clock,
         loops: Loops,
         publishable_key: PublishableKey,
+        box: SecretBox | None = None,
+        reps: Callable[[], Mapping[str, Rep]] = dict,
+        answer: Answer | None = None,
         beat_s: float | None = None,
         on_fatal: Callable[[Exception], None] | None = None,
     ) -> None:
@@ -67,6 +147,11 @@ class NotifyService:
             handled_days=settings.log_retention_days + 7,
             telling=self._inbox_channel.telling,
         )
+        self._channels = (
+            None
+            if box is None
+            else Channels(settings, db, listener, clock, box=box, reps=reps, inbox=self.inbox, answer=answer)
+        )
         topic = LEAD_ROUTED.name
         leases = Leases(db, STAGE, topic, log.partitions(topic), log.owner, clock, settings)
         self.consumer = Consumer(
@@ -78,11 +163,13 @@ class NotifyService:
         return [
             inbox_stream(self._inbox_channel, self._beat_s),
             *site_routes(self._site_channel, self._publishable_key, self._beat_s),
+            *(self._channels.routes() if self._channels is not None else ()),
         ]
 
     def routers(self) -> list[APIRouter]:
         """The other APIs."""
-        return [inbox_router(self.inbox), slo_router(self._db, self._clock)]
+        more = self._channels.routers() if self._channels is not None else []
+        return [inbox_router(self.inbox), slo_router(self._db, self._clock), *more]
 
     async def start(self, *, consume: bool = True) -> None:
         """Begin to push, then to read.
@@ -95,11 +182,15 @@ class NotifyService:
         self._consuming = consume
         if consume:
             await self.consumer.start()
+            if self._channels is not None:
+                await self._channels.start()
 
     async def stop(self, deadline_s: float) -> None:
         """Stop reading, then end the streams; the HTTP server may stop before or after."""
         if self._consuming:
             await self.consumer.stop(deadline_s)
+        if self._channels is not None:
+            await self._channels.stop(min(5.0, deadline_s))
         await self._inbox_channel.stop()
         await self._site_channel.stop()
 
@@ -109,5 +200,6 @@ class NotifyService:
             self._inbox_channel.ready(),
             self._site_channel.ready(),
             self.consumer.ready(),
+            self._channels.ready() if self._channels is not None else None,
         )
         return next((p for p in problems if p), None)

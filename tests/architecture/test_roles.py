@@ -56,6 +56,24 @@ MAY = {
     "DELETE /v1/tokens/{token_id}": "",
     "GET /v1/session": "rom",
     "GET /v1/ops/slo": "o",
+    "GET /v1/ops/deliveries": "o",
+    "GET /v1/ops/deliveries/{delivery_id}": "o",
+    "POST /v1/ops/deliveries/replay": "o",
+    "POST /v1/ops/deliveries/{delivery_id}/replay": "o",
+    "GET /v1/channels": "om",
+    "GET /v1/channels/kinds": "om",
+    "POST /v1/channels": "m",
+    "GET /v1/channels/{name}": "om",
+    "DELETE /v1/channels/{name}": "m",
+    "POST /v1/channels/{name}/rotate": "m",
+    "POST /v1/channels/{name}/test": "om",
+    "POST /v1/channels/{name}/disable": "om",
+    "GET /v1/me/preferences": "r",
+    "PUT /v1/me/preferences": "r",
+    "GET /v1/reps/{rep_id}/preferences": "m",
+    "PUT /v1/reps/{rep_id}/preferences": "m",
+    "GET /v1/preferences": "m",
+    "PUT /v1/preferences": "m",
     "GET /v1/ops/lag": "o",
     "GET /v1/ops/leases": "o",
     "GET /v1/ops/outbox": "o",
@@ -120,8 +138,8 @@ PAGES = {
     "POST /sessions/end": "rom",
     "GET /overview": "om",
 }
-# Doors for a publishable key.
-KEYED = {"GET /site.js", "GET /v1/site/stream"}
+# Doors for a publishable key, or for a signature.
+KEYED = {"GET /site.js", "GET /v1/site/stream", "POST /v1/slack/actions"}
 ID = "f" * 32
 FILL = {"version": "999", "letter_id": "999999", "email": "nobody@lyseo.example", "domain": "nowhere.example"}
 

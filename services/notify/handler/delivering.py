@@ -5,6 +5,7 @@ import contextlib
 import random
 from collections.abc import Callable, Mapping
 from datetime import datetime
+from functools import partial
 from typing import Final
 
 import asyncpg
@@ -14,7 +15,7 @@ from prometheus_client import Gauge
 from services.directory.core.people import Rep
 from services.notify.channels.far import Endpoint, Kind, Links, Tools
 from services.notify.channels.kinds import KINDS
-from services.notify.core.delivery import INBOX, EndpointFacts
+from services.notify.core.delivery import INBOX
 from services.notify.handler.ladder import Ladder
 from services.notify.handler.queue import Around, EndpointQueue
 from services.notify.store import deliveries
@@ -23,7 +24,7 @@ from services.notify.store.plans import DELIVERY_CHANNEL
 from services.runtime.clock import Clock
 from services.runtime.db import Database, Listener
 from services.runtime.errors import LeadRouterError, Unavailable
-from services.runtime.outgoing import Outgoing
+from services.runtime.outgoing import Outgoing, dial
 from services.runtime.settings import Settings
 from services.runtime.telemetry import REGISTRY
 
@@ -48,19 +49,7 @@ def tools_of(settings: Settings) -> Tools:
         return Outgoing(settings, url, call_s=15.0, by_operator=False)
 
     base = (settings.public_url or f"http://{settings.host}:{settings.port}").rstrip("/")
-    return Tools(connect, Links(base))
-
-
-def facts_of(stored: Stored, kind: Kind) -> EndpointFacts:
-    """An endpoint as a plan sees it."""
-    return EndpointFacts(
-        id=stored.id,
-        feed=stored.feed,
-        kinds=frozenset(stored.kinds),
-        reps=frozenset(stored.reps),
-        segments=frozenset(stored.segments),
-        changes=kind.changes,
-    )
+    return Tools(connect, partial(dial, settings), Links(base))
 
 
 class Deliverer:
@@ -90,7 +79,6 @@ class Deliverer:
         self._kinds = kinds
         self._around = Around(db=db, clock=clock, reps=reps, draw=draw)
         self._queues: dict[str, EndpointQueue] = {}
-        self._stored: dict[str, Stored] = {}
         self._ladder = Ladder(db, clock, reps)
         self._refresh = True
         self._ticks = 0
@@ -98,10 +86,6 @@ class Deliverer:
         self._task: asyncio.Task[None] | None = None
         listener.on(CHANNEL, self._changed)
         listener.on(DELIVERY_CHANNEL, self._due)
-
-    def endpoints(self) -> list[EndpointFacts]:
-        """Those in use, for the planner."""
-        return [facts_of(one, self._kinds[one.kind]) for one in self._stored.values() if one.enabled]
 
     async def start(self) -> None:
         """Open the endpoints and begin to send."""
@@ -141,7 +125,6 @@ class Deliverer:
         for one in stored.values():
             if one.enabled and one.id not in self._queues:
                 await self._open(one)
-        self._stored = stored
         _gauges(stored, self._clock.now())
 
     async def _open(self, one: Stored) -> None:

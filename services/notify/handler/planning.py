@@ -6,7 +6,7 @@ cursors: effect once, however many processes plan and wherever one is killed.
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Final
 
 import asyncpg
@@ -14,7 +14,6 @@ import structlog
 
 from services.directory.core.people import Rep
 from services.eventlog.ports import Connection
-from services.notify.core.delivery import EndpointFacts
 from services.notify.core.plan import Desk, plan
 from services.notify.core.preference import Preferences, layered
 from services.notify.store import plans, preferences
@@ -36,7 +35,7 @@ class Planner:
     """Makes deliveries of changed notices.
 
     Args:
-        endpoints: The enabled endpoints, as they are now.
+        changing: The kinds of channels that can tell what became of a message.
         reps: The directory's reps, as they are now.
         per_hour: Interruptions in an hour for reps who have said nothing.
     """
@@ -47,13 +46,13 @@ class Planner:
         clock: Clock,
         listener: Listener,
         *,
-        endpoints: Callable[[], list[EndpointFacts]],
+        changing: Collection[str],
         reps: Callable[[], Mapping[str, Rep]],
         per_hour: int,
     ) -> None:
         self._db = db
         self._clock = clock
-        self._endpoints = endpoints
+        self._changing = changing
         self._reps = reps
         self._per_hour = per_hour
         self._wake = asyncio.Event()
@@ -113,7 +112,8 @@ class Planner:
         names = [one.rep for one in claimed]
         said = await preferences.load(pg, names)
         digests = await plans.digests(pg, names)
-        endpoints, reps = self._endpoints(), self._reps()
+        # Read here, not remembered: a cursor must not move past what a new endpoint was to be told.
+        endpoints, reps = await plans.endpoints(pg, self._changing), self._reps()
         desks = []
         for one in claimed:
             prefs = layered(said.get(EVERYBODY, Preferences()), said.get(one.rep, Preferences()))

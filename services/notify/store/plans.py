@@ -1,13 +1,13 @@
 """How far is each inbox planned? A cursor per rep over `notify.notice`; its row lock makes planning happen once."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime
 from typing import Final
 
 import msgspec
 
 from services.eventlog.ports import Connection
-from services.notify.core.delivery import Delivery, Known
+from services.notify.core.delivery import Delivery, EndpointFacts, Known
 from services.notify.core.notice import Notice, decode
 from services.runtime.db import Database
 
@@ -32,6 +32,8 @@ KNOWN = "SELECT notice_id, endpoint, purpose, state, step FROM notify.delivery W
 DIGESTS = """
 SELECT rep_id, endpoint, due_at FROM notify.delivery
  WHERE purpose = 'digest' AND state = 'due' AND attempts = 0 AND rep_id = ANY($1::text[]) FOR UPDATE"""
+ENDPOINTS = """
+SELECT id, kind, feed, kinds, reps, segments FROM notify.endpoint WHERE enabled ORDER BY created_at, id"""
 INSERT = """
 INSERT INTO notify.delivery (id, endpoint, rep_id, who, purpose, notice_id, seq, step, state, due_at, reason, created_at)
 SELECT u.*, $12 FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::bigint[], $8::int[],
@@ -98,6 +100,21 @@ async def known(pg: Connection, notices: Sequence[str]) -> dict[str, list[Known]
             Known(endpoint=row["endpoint"], purpose=row["purpose"], state=row["state"], step=row["step"])
         )
     return found
+
+
+async def endpoints(pg: Connection, changing: Collection[str]) -> list[EndpointFacts]:
+    """The endpoints in use. `changing`: kinds that can tell what became of a message."""
+    return [
+        EndpointFacts(
+            id=row["id"],
+            feed=row["feed"],
+            kinds=frozenset(row["kinds"]),
+            reps=frozenset(row["reps"]),
+            segments=frozenset(row["segments"]),
+            changes=row["kind"] in changing,
+        )
+        for row in await pg.fetch(ENDPOINTS)
+    ]
 
 
 async def digests(pg: Connection, reps: Sequence[str]) -> dict[str, dict[str, datetime]]:

@@ -19,7 +19,7 @@ from services.notify.handler.ladder import NO_FENCE
 from services.notify.handler.planning import Planner
 from services.notify.store import batch
 from services.notify.store.endpoints import EndpointStore
-from services.runtime.clock import Clock, SystemClock
+from services.runtime.clock import Clock, FixedClock, SystemClock
 from services.runtime.db import Database, Listener
 from services.runtime.secretbox import SecretBox
 from services.runtime.settings import Settings
@@ -92,7 +92,7 @@ class Rig:
             self.db,
             self.clock,
             self.listener,
-            endpoints=self.deliverer.endpoints,
+            changing={name for name, kind in KINDS.items() if kind.changes},
             reps=lambda: self.people,
             per_hour=self.per_hour,
         )
@@ -124,7 +124,10 @@ class Rig:
     async def work(self) -> None:
         """Plan and send by hand until nothing is due at the clock's time: for clocks that stand."""
         await self.planner.turn()
+        await self.deliverer.refresh()
         for _ in range(400):
+            if isinstance(self.clock, FixedClock):
+                self.clock.at += timedelta(milliseconds=20)  # rates are per time
             await self.deliverer.tick()
             await asyncio.sleep(0.01)
             async with self.db.raw() as pg:

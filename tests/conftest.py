@@ -9,7 +9,7 @@ from pytest_socket import socket_allow_hosts
 
 pytest_plugins = [
     name
-    for name in ("tests.support.postgres", "tests.support.kafka", "tests.support.browser")
+    for name in ("tests.support.postgres", "tests.support.kafka", "tests.support.browser", "tests.support.console")
     if find_spec(name) is not None
 ]
 

@@ -55,9 +55,7 @@ async def open_scene(client: Client) -> Scene:
     for person in people:
         await scene.known(person)
     vera, olli = people[0], people[1]
-    history: list[dict[str, Any]] = []
-    for days in (24, 17, 16, 9, 4):
-        history.append(tell.page("/case/steel", user=vera["user"], ago_s=days * DAY_S))
+    history = [tell.page("/case/steel", user=vera["user"], ago_s=days * DAY_S) for days in (24, 17, 16, 9, 4)]
     history.append(tell.track(vera["user"], "Webinar Attended", ago_s=9 * DAY_S, webinar="Forecasting that holds"))
     history.append(tell.track(vera["user"], "Content Downloaded", ago_s=4 * DAY_S, name="Buyer's guide"))
     await tell.send(*history)

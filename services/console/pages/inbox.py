@@ -67,7 +67,7 @@ class InboxPages:
         identity = await self._frame.signed_in(request)
         rep = rep_of(identity, request)
         found = await self._list(identity, rep, _number(request, "show", SHOWN, SHOWN_MAX))
-        return self._frame.draw("_inbox_list.html", identity=identity, **found)
+        return self._frame.draw("_inbox_list.html", identity=identity, said=None, **found)
 
     async def news(self, request: Request) -> Response:
         """Cards that have changed behind `?after=`, open or not: what a page needs to catch up."""

@@ -1,20 +1,28 @@
 """Cards, pages, policy: nothing a lead calls itself becomes code."""
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 from typing import ClassVar
 
 import httpx
 import msgspec
 import pytest
+from starlette.responses import Response
 
-from services.console.api import console_routes
 from services.console.assets import Assets
 from services.console.filters import ago, initials
+from services.console.frame import Frame
+from services.console.navigation import links, start
+from services.console.pages.inbox import InboxPages
+from services.console.pages.session import SessionPages
 from services.console.rooms import ConsoleRooms
-from services.console.views.inbox import card
+from services.console.views.inbox import card, cards, mailto, reflow, until_of
+from services.directory.core.match import DirectoryView
+from services.directory.core.people import Rep
+from services.notify.api.desk import Listed
 from services.notify.core.desk import desk, numbered
 from services.notify.core.message import apply
+from services.router.api.desk import Offer
 from services.runtime.access import Identity
 from services.runtime.clock import FixedClock
 from services.runtime.http import make_app
@@ -43,6 +51,9 @@ class FakeAccess:
     async def identify(self, token):
         return self.people.get(token)
 
+    async def sign_in(self, token, address):
+        return self.people.get(token)
+
     identify_session = identify
 
     async def open_session(self, identity):
@@ -52,25 +63,63 @@ class FakeAccess:
         pass
 
 
-class FakeInbox:
-    """Always the same notices."""
+class FakeDesk:
+    """Always the same notices, all of them open."""
 
     def __init__(self, items):
-        self.items = items
+        self.items = [Listed(one, one.open) for one in items]
 
-    async def page(self, rep, limit, before=None, *, open_only=False):
-        return self.items, None
+    async def open(self, rep, limit):
+        return [one for one in self.items if one.open][:limit], sum(one.open for one in self.items), len(self.items)
+
+    async def past(self, rep, limit):
+        return [one for one in self.items if not one.open]
+
+    async def since(self, rep, after, limit):
+        return [one for one in self.items if one.notice.seq > after]
+
+    async def one(self, rep, notice_id):
+        return next((one for one in self.items if one.notice.id == notice_id), None)
+
+
+class FakeOffers:
+    """The router says nothing of any offer."""
+
+    async def offers(self, ids):
+        return {}
 
 
 def client(items=(), *, token=None):
     access = FakeAccess()
     rooms = dict.fromkeys(ConsoleRooms.__dataclass_fields__)
-    rooms |= {"access": access, "clock": FixedClock(NOW), "notify": SimpleNamespace(inbox=FakeInbox(list(items)))}
-    routes = console_routes(ConsoleRooms(**rooms))
+    view = DirectoryView(reps=[Rep(id="anna", name="Anna Aalto", timezone="Europe/Helsinki")])
+    rooms |= {
+        "access": access,
+        "clock": FixedClock(NOW),
+        "notify": SimpleNamespace(desk=FakeDesk(items)),
+        "router": SimpleNamespace(desk=FakeOffers(), leads=None),
+        "directory": SimpleNamespace(view=view),
+    }
+    rooms = SimpleNamespace(**rooms)
+    frame = Frame(access, rooms.clock)
+    routes = [
+        *SessionPages(frame).routes(),
+        *InboxPages(frame, rooms).routes(),
+        frame.page("/overview", overview, "ops"),
+        frame.asset_route(),
+    ]
     headers = {"Cookie": f"lead_router_session={token}"} if token else {}
     return httpx.AsyncClient(
         transport=httpx.ASGITransport(make_app(routes, [], access)), base_url="http://console", headers=headers
     )
+
+
+async def overview(request):
+    return Response("overview")
+
+
+def seen(notice, **more):
+    return card(Listed(notice, notice.open), NOW, **more)
 
 
 def test_ago_and_initials():
@@ -86,25 +135,94 @@ def test_ago_and_initials():
 
 
 def test_cards():
-    offered = card(notices(handover())[0], NOW)
-    assert (offered.answerable, offered.tone, offered.badge, offered.gen) == (True, "task", "yours to answer", 1)
+    offered = seen(notices(handover())[0])
+    assert (offered.answerable, offered.section, offered.tone, offered.badge, offered.gen) == (
+        True,
+        "task",
+        "task",
+        "yours to answer",
+        1,
+    )
     [joined] = notices(alert(), alert(SOMEBODY, what=[viewed(f"e{i}") for i in range(2, 9)]))
-    seen = card(joined, NOW)
-    assert (seen.answerable, seen.tone, seen.name) == (False, "now", "Somebody from Nordwind Industries Oyj")
-    assert (seen.about, len(seen.did), seen.more) == ("", 5, 3)
-    assert seen.did[0].where == "/pricing"
-    assert seen.did[0].who
-    assert card(notices(handover(), told("recalled", assignment=offer()))[0], NOW).tone == "gone"
-    assert card(notices(handover(), told("closed", assignment=offer()))[0], NOW).tone == "over"
-    missed = card(notices(alert(OLLI, at=NOW - timedelta(hours=1), account=None))[0], NOW)
-    assert (missed.tone, missed.badge, missed.about) == ("quiet", "you missed", "Plant Manager")
+    now = seen(joined)
+    assert (now.answerable, now.section, now.name) == (False, "now", "Somebody from Nordwind Industries Oyj")
+    assert (now.about, len(now.did), now.more, now.ring) == ("", 4, 4, True)
+    assert now.did[0].where == "/pricing"
+    assert now.did[0].who
+    assert now.until
+    assert seen(notices(handover(), told("recalled", assignment=offer()))[0]).tone == "gone"
+    assert seen(notices(handover(), told("closed", assignment=offer()))[0]).section == "past"
+    missed = seen(notices(alert(OLLI, at=NOW - timedelta(hours=1), account=None))[0])
+    assert (missed.section, missed.tone, missed.badge, missed.about) == (
+        "missed",
+        "quiet",
+        "you missed",
+        "Plant Manager",
+    )
+    assert not missed.ring
+
+
+def test_a_card_follows_the_router_before_its_notice_does():
+    [notice] = notices(handover())
+
+    def with_offer(**more):
+        values = {"id": "o1", "gen": 1, "lead_id": VERA.id, "rep": "anna", "state": "offered", "since": NOW}
+        return seen(notice, offer=Offer(**values | more), names={"olli": "Olli"}, zone="Europe/Helsinki")
+
+    assert with_offer().section == "task"
+    mine = with_offer(state="accepted")
+    assert (mine.section, mine.tone, mine.note) == ("past", "mine", "You have accepted it.")
+    theirs = with_offer(state="accepted", rep="olli", since=NOW - timedelta(seconds=20))
+    assert (theirs.section, theirs.note) == ("past", "Olli took it 20 s ago.")
+    asleep = with_offer(snoozed_until=NOW + timedelta(hours=1))
+    assert (asleep.section, asleep.note) == ("snoozed", "Comes back Tue 24 Nov, 12:00.")
+    assert with_offer(snoozed_until=NOW - timedelta(hours=1)).section == "task"
+    assert with_offer(state="declined").section == "past"
+
+
+def test_claimed_tells_who():
+    by = told("claimed", assignment=offer(state="accepted"), by="olli")
+    assert seen(notices(handover(), by)[0], names={"olli": "Olli"}).note == "Olli took it just now."
+    mine = seen(notices(handover(), told("claimed", assignment=offer(state="accepted"), by="anna"))[0])
+    assert (mine.tone, mine.badge) == ("mine", "yours")
+
+
+def test_of_one_offer_only_the_newest_is_open():
+    [first] = notices(handover())
+    again = msgspec.structs.replace(first, id="later", seq=9, kind="due")
+    found = cards([Listed(again, True), Listed(first, True)], NOW, {}, {}, "UTC")
+    assert [one.id for one in found] == ["later"]
+    closed = cards([Listed(again, True), Listed(first, False)], NOW, {}, {}, "UTC")
+    assert [one.section for one in closed] == ["task", "past"]
+
+
+def test_snoozes_end_in_the_time_of_the_rep():
+    assert until_of("30m", NOW, "UTC") == NOW + timedelta(minutes=30)
+    assert until_of("1h", NOW, "UTC") == NOW + timedelta(hours=1)
+    # 9:00 in Helsinki is 7:00 UTC in winter; late in the evening there it is tomorrow already.
+    assert until_of("tomorrow", NOW, "Europe/Helsinki") == datetime(2026, 11, 25, 7, tzinfo=UTC)
+    assert until_of("tomorrow", datetime(2026, 11, 24, 23, tzinfo=UTC), "Europe/Helsinki") == datetime(
+        2026, 11, 26, 7, tzinfo=UTC
+    )
+    assert until_of("never", NOW, "UTC") is None
+
+
+def test_words_that_travel_in_a_link_are_encoded():
+    found = mailto("vera@x.example", "A & B?", "Line\nbcc: all@x.example" + "x" * 3000)
+    assert found.startswith("mailto:vera@x.example?subject=A%20%26%20B%3F&body=Line%0Abcc%3A%20all%40x.example")
+    assert "&bcc" not in found
+    assert len(found) < 4000
+    assert (
+        reflow("Hello,\n\n" + "a" * 60 + "\nb\n- list\nshort\nline")
+        == "Hello,\n\n" + "a" * 60 + " b\n- list\nshort\nline"
+    )
 
 
 @pytest.mark.parametrize(
     ("url", "shown"), [("/case", "/case"), ("https://aurora.example", "aurora.example"), (None, "")]
 )
 def test_where(url, shown):
-    assert card(notices(alert(what=[viewed(url=url)]))[0], NOW).did[0].where == shown
+    assert seen(notices(alert(what=[viewed(url=url)]))[0]).did[0].where == shown
 
 
 async def test_signing_in_and_out_needs_no_script():
@@ -147,28 +265,38 @@ async def test_the_inbox_is_drawn_on_the_server_and_escaped():
         assert "unsafe" not in policy
         assert page.headers["cache-control"] == "no-store"
         part = await http.get("/inbox/list")
-        assert part.text.lstrip().startswith('<div id="list" data-after="2" data-open="2">')
+        assert '<div id="list" data-after="2" data-open="2"' in part.text
+        news = (await http.get("/inbox/news?after=1")).text
+        assert 'data-after="2"' in news
+        assert news.count("<article") == 1
+        assert (await http.get("/inbox/news?after=nonsense")).text.count("<article") == 2
     async with client([], token="anna") as http:
         assert "Nothing waits for you" in (await http.get("/inbox")).text
 
 
 async def test_roles():
     async with client(token="ops") as http:
+        assert (await http.get("/")).headers["location"] == "/overview"
         page = (await http.get("/overview")).text
-        assert "Dead letters" in page
-        assert "/v1/policy" not in page
+        assert page == "overview"
         assert (await http.get("/inbox")).status_code == 403
         assert (await http.get("/inbox/list")).status_code == 403
-    async with client(token="marketing") as http:
-        page = (await http.get("/overview")).text
-        assert "/v1/policy" in page
-        assert "Dead letters" not in page
+        refused = await http.get("/inbox", headers={"Accept": "text/html"})
+        assert refused.status_code == 403
+        assert "That did not work" in refused.text
     async with client(notices(handover()), token="admin") as http:
-        assert "Look into an inbox" in (await http.get("/overview")).text
-        assert (await http.get("/inbox")).status_code == 404
+        assert "Anna Aalto" in (await http.get("/inbox")).text
         assert "Vera Virta" in (await http.get("/inbox?rep=anna")).text
     async with client() as http:
         assert (await http.get("/inbox/list")).status_code == 401
+
+
+def test_navigation_shows_the_pages_that_there_are():
+    assert [one.path for one in links("rep", {"/inbox", "/me", "/policy"})] == ["/inbox", "/me"]
+    assert [one.path for one in links("admin", {"/policy", "/inbox"})] == ["/inbox", "/policy"]
+    assert start("marketing", {"/leads", "/policy"}) == "/policy"
+    assert start("ops", {"/leads"}) == "/leads"
+    assert start("rep", set()) is None
 
 
 async def test_assets_change_their_address_with_their_content(tmp_path):

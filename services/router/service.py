@@ -25,7 +25,7 @@ from services.router.handler import RouterHandler
 from services.router.handler.scored import Work
 from services.router.store.decisions import prune_causes
 from services.router.store.reads import Reads
-from services.router.store.timers import save_timers
+from services.router.store.timers import put_timers
 from services.runtime.access import Access
 from services.runtime.clock import Clock
 from services.runtime.db import Database
@@ -159,7 +159,7 @@ class RouterService:
             if orphans:
                 log.warning("leads without owner, track or dated reason: deciding them again", count=len(orphans))
                 put = [Timer(lead_id=lead_id, kind="retry", due_at=now) for lead_id in orphans]
-                await save_timers(pg, [], put, {lead_id: self._part_of(lead_id) for lead_id in orphans})
+                await put_timers(pg, put, {lead_id: self._part_of(lead_id) for lead_id in orphans})
             keep = timedelta(days=self._settings.dedupe_days + SPARE_DAYS)
             await prune_causes(pg, now - keep, PRUNE_MAX)
         return len(orphans)

@@ -12,6 +12,7 @@ from services.eventlog.ports import Connection, Outbox
 from services.policy.core.policy import Policy
 from services.router.commands import metrics
 from services.router.commands.case import Case
+from services.router.commands.commit import commit
 from services.router.commands.desk import Desk
 from services.router.core.claim import DISQUALIFYING, MISPLACED, REASONS, Asked, Denied, answer
 from services.router.core.model import Held
@@ -80,7 +81,7 @@ class Answers:
         now = self._clock.now()
         self._check(asked, now)
         async with self._db.transaction() as pg:
-            desk = Desk(pg, self._active(), self._view(), part_of=self._part_of, wall=now)
+            desk = Desk(pg, self._active(), self._view(), hold=True, part_of=self._part_of, wall=now)
             lead = await self._locked(pg, desk, lead_id)
             if lead is None or not may_see(lead):
                 msg = "there is no such lead, or it is not yours to see"
@@ -93,7 +94,7 @@ class Answers:
             assert mine is not None
             if verdict.effect:
                 self._do(desk, lead, mine, asked, now)
-                staged = await self._outbox.stage(pg, await desk.finish())
+                staged = await commit(pg, self._outbox, *await desk.finish())
                 crash.reach(ANSWERED)
             else:
                 staged = None
@@ -119,7 +120,7 @@ class Answers:
         lives = await resolve(pg, lead_id)
         if lives is None:
             return None
-        await desk.lock([lives])
+        await desk.look([lives])
         lead = desk.leads.get(lives)
         return None if lead is None or lead.gone else lead
 

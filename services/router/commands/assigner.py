@@ -1,4 +1,4 @@
-"""Gives leads to reps inside one transaction: locks accounts and pools, reads loads, picks, writes back."""
+"""Gives leads to reps: reads accounts, pools and loads at once, picks, and says what has changed."""
 
 from collections.abc import Collection, Sequence
 from datetime import datetime
@@ -9,25 +9,30 @@ from services.directory.core.calendar import Availability
 from services.directory.core.match import DirectoryView
 from services.eventlog.ports import Connection
 from services.router.commands.case import Case
-from services.router.core.assign import choose, credits_after, credits_returned
+from services.router.core.assign import NEVER, choose, credits_after, credits_returned
 from services.router.core.decide import OWNER
 from services.router.core.model import Held, Member, Pick, Roster
-from services.router.store import assignments
-from services.router.store.pools import PoolState, lock_accounts, lock_pools, save_accounts, save_pools
+from services.router.store.batch import Account, Free, Write, free
+from services.router.store.pools import PoolState
 
 GONE: Final = frozenset(("inactive", "unknown"))
+NO_ACCOUNT: Final = Account()
 _NO_REASON: Final = Reason(code="kept", text="The offer stands")
 
 
 class Assigner:
-    """One transaction's giving away. `prepare` takes every lock that is needed, at once and in order."""
+    """One transaction's giving away. `prepare` reads all that is needed, at once and in order.
 
-    def __init__(self, pg: Connection, view: DirectoryView) -> None:
+    Args:
+        hold: Lock accounts and pools until the transaction ends; else what is chosen holds only if nobody else was there
+            in between.
+    """
+
+    def __init__(self, pg: Connection, view: DirectoryView, *, hold: bool) -> None:
         self._pg = pg
         self._view = view
-        self._accounts: dict[str, str | None] = {}
-        self._pools: dict[str, PoolState] = {}
-        self._loads: dict[str, tuple[int, int]] = {}
+        self._hold = hold
+        self._free = Free({}, {}, {})
         self._given: dict[str, int] = {}
         self._new_reps: dict[str, str] = {}
         self._touched: set[str] = set()
@@ -36,27 +41,25 @@ class Assigner:
         self._leader_known = False
 
     async def prepare(self, cases: Sequence[Case], returns: Collection[Held]) -> None:
-        """Lock and read what these handovers and returned credits need."""
+        """Read what these handovers and returned credits need."""
         wanted = [case for case in cases if case.verdict is not None and case.verdict.handover]
         domains = {case.lead.domain for case in wanted if case.lead.domain}
         names = {held.pool for held in returns if held.pool and held.shares}
         names |= {case.verdict.to for case in wanted if case.verdict and case.verdict.to not in (None, OWNER)}
-        self._accounts = await lock_accounts(self._pg, domains)
-        self._pools = await lock_pools(self._pg, [name for name in names if name])
-        if wanted:
-            day = max(case.now for case in wanted).replace(hour=0, minute=0, second=0, microsecond=0)
-            self._loads = await assignments.loads(self._pg, self._limited(wanted), day)
+        day = max((case.now for case in wanted), default=NEVER).replace(hour=0, minute=0, second=0, microsecond=0)
+        pools = [name for name in names if name]
+        self._free = await free(self._pg, domains, pools, self._limited(wanted), day, hold=self._hold)
 
     def give_back(self, held: Held) -> None:
         """Return the credit of an offer, exactly."""
-        state = self._pools.get(held.pool or "")
+        state = self._free.pools.get(held.pool or "")
         if state is not None and held.shares:
             state.credits = credits_returned(held.rep, held.shares, state.credits)
             self._touched.add(held.pool or "")
 
     def take_again(self, held: Held) -> None:
         """Undo `give_back`: the offer stands after all."""
-        state = self._pools.get(held.pool or "")
+        state = self._free.pools.get(held.pool or "")
         if state is not None and held.shares:
             pick = Pick(rep=held.rep, reason=_NO_REASON, shares=held.shares)
             state.credits = credits_after(pick, state.credits)
@@ -72,30 +75,36 @@ class Assigner:
             return
         self._given[pick.rep] = self._given.get(pick.rep, 0) + 1
         if pick.shares and pick.pool is not None:
-            state = self._pools[pick.pool]
+            state = self._free.pools[pick.pool]
             state.credits = credits_after(pick, state.credits)
             state.last[pick.rep] = case.now
             self._touched.add(pick.pool)
         self._remember_account(case, pick.rep)
 
-    async def save(self, now: datetime) -> None:
-        """Write back what has changed."""
-        await save_accounts(self._pg, self._new_reps, now)
-        await save_pools(self._pg, {name: self._pools[name] for name in sorted(self._touched)})
+    def put(self, write: Write) -> None:
+        """Put what has changed into a write."""
+        write.reps = {domain: (self._account(domain), rep) for domain, rep in self._new_reps.items()}
+        write.pools = {name: self._free.pools[name] for name in self._touched}
+
+    def _account(self, domain: str) -> Account:
+        return self._free.accounts.get(domain, NO_ACCOUNT)
+
+    def _rep_of(self, domain: str) -> str | None:
+        return self._new_reps.get(domain) or self._account(domain).rep
 
     def _remember_account(self, case: Case, rep: str) -> None:
         """An account keeps its rep while that one is there; a stand-in for a holiday does not take it over."""
         domain = case.lead.domain
         if not domain or case.pick is None or case.pick.via == "manager":
             return
-        old = self._accounts.get(domain)
+        old = self._rep_of(domain)
         away = case.roster.account_rep if case.roster is not None else None
         if old is None or old in case.before.refused or (away is not None and away.code in GONE):
-            self._accounts[domain] = self._new_reps[domain] = rep
+            self._new_reps[domain] = rep
 
     def _roster(self, case: Case, to: str) -> Roster:
         owner = self.owner_of(case)
-        known = self._accounts.get(case.lead.domain or "")
+        known = self._rep_of(case.lead.domain or "")
         if to == OWNER:
             manager = self._manager(owner)
             return Roster(
@@ -104,7 +113,7 @@ class Assigner:
                 manager=self._member(manager, case.now) if manager else None,
             )
         pool = self._view.pool(to)
-        state = self._pools[to]
+        state = self._free.pools[to]
         members = pool.weights if pool is not None else {}
         manager = self._manager(next(iter(members), None))
         return Roster(
@@ -137,7 +146,7 @@ class Assigner:
     def _member(self, rep_id: str, now: datetime, weight: int = 0, state: PoolState | None = None) -> Member:
         rep = self._view.rep(rep_id)
         free = self._view.available(rep_id, now)
-        opened, day = self._loads.get(rep_id, (0, 0))
+        opened, day = self._free.loads.get(rep_id, (0, 0))
         new = self._given.get(rep_id, 0)
         if state is None:  # outside a pool nothing else changes from case to case
             kept = self._kept.get(rep_id)

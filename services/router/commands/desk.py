@@ -1,13 +1,18 @@
-"""One transaction of the router: leads locked, decided, given away and written back together."""
+"""One transaction of the router: leads are decided and given away together, and what changes is written in one call.
 
-from collections.abc import Callable, Collection, Iterable
+Normally nothing is locked meanwhile: the write fails as a `Conflict` if somebody else was there in between. With `hold`
+every lock is taken before it is read, so the write cannot fail; that is the way of the try after a conflict, and of
+commands and timers.
+"""
+
+from collections.abc import Callable, Collection, Iterable, Sequence
 from datetime import datetime, timedelta
 from typing import Final
 
 from prometheus_client import Counter
 
 from schemas.codec import Message
-from schemas.messages import AssignmentState, Reason
+from schemas.messages import AssignmentState, Cause, Reason
 from services.directory.core.match import DirectoryView
 from services.eventlog.ports import Connection
 from services.policy.core.policy import Policy
@@ -19,37 +24,45 @@ from services.router.core.alert import recipient
 from services.router.core.decide import changed, complete, crossing, decide
 from services.router.core.model import DecisionRecord, Held, rung
 from services.router.core.sla import OFFER_KINDS, SLA_KINDS, Timer, TimerKind, next_step
-from services.router.store.assignments import Change, Offer, open_assignments, save_assignments
-from services.router.store.decisions import Decided, forget_leads, save_decisions
-from services.router.store.leads import Lead, lock_leads, save_leads, without_causes
-from services.router.store.timers import drop_all_timers, save_timers
+from services.router.store.assignments import Change, Offer
+from services.router.store.batch import Seen, Write, look
+from services.router.store.decisions import Decided
+from services.router.store.leads import Lead, without_causes
 from services.runtime import crash
 
 DECIDED: Final = crash.step("router.decided", "leads are locked and decided, nobody is chosen yet")
 ASSIGNED: Final = crash.step("router.assigned", "reps are chosen, nothing is written yet")
-WRITTEN: Final = crash.step("router.written", "leads, decisions and assignments are written, the messages are not")
 
 
 class Desk:
     """One transaction.
 
     Args:
-        pg: A connection inside a transaction; the desk neither begins nor ends it.
+        pg: Where to look; with `hold` inside a transaction, which the desk neither begins nor ends.
+        hold: Lock what is looked at.
         part_of: Lead id to its partition of `lead.scored`.
         wall: The wall clock now; only for what is said about this transaction, never for deciding.
     """
 
     def __init__(
-        self, pg: Connection, policy: Policy, view: DirectoryView, *, part_of: Callable[[str], int], wall: datetime
+        self,
+        pg: Connection,
+        policy: Policy,
+        view: DirectoryView,
+        *,
+        hold: bool,
+        part_of: Callable[[str], int],
+        wall: datetime,
     ) -> None:
         self.leads: dict[str, Lead] = {}
         self.wall = wall
         self.writer = Writer(policy, view, wall)
         self._pg = pg
+        self._hold = hold
         self._policy = policy
         self._view = view
         self._part_of = part_of
-        self._assigner = Assigner(pg, view)
+        self._assigner = Assigner(pg, view, hold=hold)
         self._cases: list[Case] = []
         self._dirty: set[str] = set()
         self._returns: list[Held] = []
@@ -64,12 +77,14 @@ class Desk:
         self._due: dict[tuple[str, datetime, float], datetime | None] = {}
         self._counts: dict[tuple[Counter, tuple[str, ...]], int] = {}
 
-    async def lock(self, ids: Collection[str]) -> None:
-        """Lock and read leads with their open assignments: once, all of the transaction together."""
-        self.leads = await lock_leads(self._pg, ids)
-        if self.leads:
-            for lead_id, held in (await open_assignments(self._pg, list(self.leads))).items():
-                self.leads[lead_id].held = held
+    async def look(self, ids: Collection[str], causes: Sequence[tuple[Cause, str]] = ()) -> set[Seen]:
+        """Read leads with their open assignments: once, all of the transaction together.
+
+        Args:
+            causes: Events with their leads; returns those that have been looked at before.
+        """
+        self.leads, seen = await look(self._pg, ids, causes, hold=self._hold)
+        return seen
 
     def lead(self, lead_id: str, now: datetime) -> Lead:
         """The lead, made anew when it is not there yet."""
@@ -146,17 +161,34 @@ class Desk:
             case.recalled = (case.before.held, case.verdict.recall)
             self.end(case.lead, case.before.held, "recalled", case.now, reason=case.verdict.recall.code)
 
-    async def finish(self, *, erased: Collection[str] = ()) -> list[Message]:
-        """Choose reps, write everything, and return the messages: staging them is the last write of the transaction."""
+    async def finish(
+        self, *, causes: Collection[tuple[str, bool, str]] = (), erased: Collection[str] = ()
+    ) -> tuple[Write, list[Message]]:
+        """Choose reps; returns what is to be written, and the messages that leave with it.
+
+        Args:
+            causes: New events to remember: (id, reversed, lead).
+        """
         crash.reach(DECIDED)
         await self._give()
         crash.reach(ASSIGNED)
         effects = list(self._first)
         for case in self._cases:
             effects += self._settle(case)
-        await self._write(erased)
-        crash.reach(WRITTEN)
-        return messages(effects, self.wall)
+        write = Write(
+            at=self.wall,
+            causes=list(causes),
+            leads=[self.leads[lead_id] for lead_id in self._dirty],
+            changes=self._changes,
+            offers=self._offers,
+            decided=self._decided,
+            drop=self._drop,
+            put=[(timer, self.leads[timer.lead_id].part) for timer in self._put if timer.lead_id not in self._gone],
+            gone=self._gone,
+            forgotten=erased,
+        )
+        self._assigner.put(write)
+        return write, messages(effects, self.wall)
 
     def committed(self) -> None:
         """Move the metrics: called after the commit, since what is rolled back has not happened."""
@@ -300,7 +332,7 @@ class Desk:
             pick=case.pick,
         )
         causes = [cause.event_id for cause in case.causes]
-        self._decided.append(Decided(record=record, causes=causes, timing=case.timing, routed_at=self.wall))
+        self._decided.append(Decided(record=record, causes=causes, timing=case.timing))
 
     def _alerts(self, case: Case) -> list[Effect]:
         """Alerts, unless the rep gets the lead itself at this moment: the handover tells it all.
@@ -321,17 +353,3 @@ class Desk:
         url = next((r.seen for r in case.verdict.reasons if r.code == "shop_link"), None) if case.verdict else None
         there = [alert for alert in case.alerts if alert.cause.visitor is not None and alert.kind == "visiting_now"]
         return [self.writer.shop(case, there[-1], url)] if url is not None and there else []
-
-    # -- writing
-
-    async def _write(self, erased: Collection[str]) -> None:
-        await self._assigner.save(self.wall)
-        await save_leads(self._pg, [self.leads[lead_id] for lead_id in sorted(self._dirty)])
-        await save_assignments(self._pg, self._changes, self._offers)
-        await save_decisions(self._pg, self._decided)
-        parts = {lead.id: lead.part for lead in self.leads.values()}
-        put = [timer for timer in self._put if timer.lead_id not in self._gone]
-        await save_timers(self._pg, self._drop, put, parts)
-        await drop_all_timers(self._pg, self._gone)
-        if erased:
-            await forget_leads(self._pg, erased)

@@ -1,24 +1,26 @@
-"""From a batch of `lead.scored` to decisions: decode, lock, take in, decide, give away, write, send on."""
+"""From a batch of `lead.scored` to decisions: decode, look, take in, decide, give away, write and send on."""
 
 import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final, Protocol
 
+import asyncpg
 import msgspec
 
-from schemas.codec import scored_decoder
+from schemas.codec import Message, scored_decoder
 from schemas.messages import Cause, LeadScored
 from schemas.topics import LEAD_SCORED
 from services.directory.core.match import DirectoryView
 from services.eventlog.deadletter import bury
-from services.eventlog.fence import fence, fence_epochs
+from services.eventlog.fence import fence, fence_arguments, fence_epochs, translate
 from services.eventlog.ports import Batch, Connection, DeadRecord, Outbox
 from services.policy.core.policy import Policy
 from services.router.commands import metrics
+from services.router.commands.commit import commit
 from services.router.commands.desk import Desk
 from services.router.handler.intake import Intake, Scored, leads_of
 from services.router.handler.timers import TimerRun
-from services.router.store.decisions import new_causes
+from services.router.store.batch import Write
 from services.router.store.timers import due_timers, timers_of
 from services.runtime import crash
 from services.runtime.clock import Clock
@@ -29,8 +31,7 @@ TIMERS_MAX: Final = 500
 TICK_ROUNDS: Final = 20  # the loop has records to read as well
 ID_CHARS: Final = 32
 ID: Final = re.compile(f"[0-9a-f]{{{ID_CHARS}}}")
-LOCKED: Final = crash.step("router.locked", "the fence has passed and the leads are locked")
-STAGED: Final = crash.step("router.staged", "everything is written and staged, the commit is next")
+LOOKED: Final = crash.step("router.looked", "the leads are read, nothing is decided")
 COMMITTED: Final = crash.step("router.committed", "committed, nothing published yet (Kafka)")
 
 
@@ -78,6 +79,7 @@ class RouterHandler:
         self._view = view
         self._part_of = part_of
         self._clock = clock
+        self._wary = False  # the last try has failed: lock before looking
 
     async def prepare(self, batch: Batch) -> Work:
         """Decode. What cannot be decoded is a dead letter; its neighbours go on."""
@@ -104,27 +106,43 @@ class RouterHandler:
         return Work(scored, dead)
 
     async def apply(self, batch: Batch, work: Work) -> None:
-        """One transaction; see the module's first line."""
+        """Decide and write; see `Desk` for how it locks."""
         newest = max((one.message.policy_version for one in work.scored), default=0)
         if newest > self._policies.active.version:
             await self._policies.at_least(newest)
         began = self._clock.monotonic()
-        async with self._db.transaction() as pg:
-            await fence(pg, batch)
-            await bury(pg, STAGE, batch.topic, work.dead)
-            desk = self._desk(pg)
-            await desk.lock(leads_of(work.scored))
-            crash.reach(LOCKED)
-            new = await new_causes(pg, causes_of(work.scored))
-            intake = Intake(desk, self._policies.active, new)
-            intake.take(work.scored)
-            staged = await self._outbox.stage(pg, await desk.finish(erased=intake.erased))
-            crash.reach(STAGED)
+        async with self._db.raw() as pg:
+            if self._wary or work.dead:
+                async with pg.transaction():
+                    await fence(pg, batch)
+                    await bury(pg, STAGE, batch.topic, work.dead)
+                    desk, done = await self._decide(pg, work, hold=True)
+                    staged = await commit(pg, self._outbox, *done)
+            else:
+                desk, done = await self._decide(pg, work, hold=False)
+                try:
+                    staged = await commit(pg, self._outbox, *done, fence_arguments(batch))
+                except asyncpg.PostgresError as error:
+                    self._wary = True
+                    raise translate(error) from error
         crash.reach(COMMITTED)
+        self._wary = False
         desk.committed()
         metrics.DECIDE_SECONDS.labels("batch").observe(self._clock.monotonic() - began)
         self._observe(work)
         await self._outbox.committed(staged)
+
+    async def _decide(self, pg: Connection, work: Work, *, hold: bool) -> tuple[Desk, tuple[Write, list[Message]]]:
+        desk = self._desk(pg, hold=hold)
+        causes = causes_of(work.scored)
+        seen = await desk.look(leads_of(work.scored), causes)
+        crash.reach(LOOKED)
+        new = {(cause.event_id, cause.reversed): lead for cause, lead in causes}
+        for known in seen:
+            del new[known]
+        intake = Intake(desk, self._policies.active, new)
+        intake.take(work.scored)
+        return desk, await desk.finish(causes=[(*key, lead) for key, lead in new.items()], erased=intake.erased)
 
     async def tick(self, epochs: Mapping[int, int]) -> None:
         """Timers that have come due, in transactions of at most `TIMERS_MAX`; one of each lead in a transaction."""
@@ -142,23 +160,24 @@ class RouterHandler:
         began = self._clock.monotonic()
         async with self._db.transaction() as pg:
             await fence_epochs(pg, STAGE, LEAD_SCORED.name, epochs)
-            desk = self._desk(pg)
-            await desk.lock(lead_ids)
+            desk = self._desk(pg, hold=True)
+            await desk.look(lead_ids)
             timers = await timers_of(pg, lead_ids, self._clock.now())
             TimerRun(desk, self._policies.active, self._view()).take(timers)
-            staged = await self._outbox.stage(pg, await desk.finish())
+            staged = await commit(pg, self._outbox, *await desk.finish())
         desk.committed()
         metrics.DECIDE_SECONDS.labels("timers").observe(self._clock.monotonic() - began)
         await self._outbox.committed(staged)
 
     def reset(self) -> None:
-        """Nothing is cached or read ahead."""
+        """Nothing is cached or read ahead; but whoever was there in between may come again."""
+        self._wary = True
 
     def owned(self, parts: Sequence[int]) -> None:
         """Nothing is kept by partition."""
 
-    def _desk(self, pg: Connection) -> Desk:
-        return Desk(pg, self._policies.active, self._view(), part_of=self._part_of, wall=self._clock.now())
+    def _desk(self, pg: Connection, *, hold: bool) -> Desk:
+        return Desk(pg, self._policies.active, self._view(), hold=hold, part_of=self._part_of, wall=self._clock.now())
 
     def _observe(self, work: Work) -> None:
         now = self._clock.now()

@@ -1,17 +1,14 @@
-"""The leads as they stand: locked in id order, written back in one statement."""
+"""A lead as it stands, and as a row."""
 
-from collections.abc import Collection, Sequence
 from datetime import datetime
 from operator import attrgetter
 from typing import Any, Final
 
-import asyncpg
 import msgspec
 
 from schemas.messages import LeadScored, Route, Stage, What
 from services.eventlog.ports import Connection
 from services.router.core.model import Before, Held, Outcome
-from services.runtime.errors import Conflict
 
 COLUMNS: Final[tuple[tuple[str, str], ...]] = (
     ("id", "uuid"),
@@ -47,18 +44,10 @@ COLUMNS: Final[tuple[tuple[str, str], ...]] = (
     ("snapshot", "json"),
 )
 NAMES: Final = tuple(name for name, _ in COLUMNS)
-_NAMES: Final = ", ".join(NAMES)
+WIDTH: Final = len(COLUMNS)
+# For `router.apply`; JSON travels as text.
+TYPES: Final = ",".join(f"{'text' if kind == 'json' else kind}[]" for _, kind in COLUMNS)
 _plain: Final = attrgetter(*NAMES[:-2])  # memory and snapshot are encoded
-# unnest knows no json arrays without a cast of each element: they travel as text.
-_ARRAYS: Final = ", ".join(f"${i}::{'text' if kind == 'json' else kind}[]" for i, (_, kind) in enumerate(COLUMNS, 1))
-_SET: Final = ", ".join(
-    f"{name} = u.{name}{'::json' if kind == 'json' else ''}" for name, kind in COLUMNS[1:] if name != "created_at"
-)
-LOCK: Final = f"SELECT {_NAMES} FROM router.lead WHERE id = ANY($1::uuid[]) ORDER BY id FOR NO KEY UPDATE"
-UPDATE: Final = (
-    f"UPDATE router.lead l SET {_SET} FROM unnest({_ARRAYS}) AS u({_NAMES}) WHERE l.id = u.id AND l.rev = u.rev - 1"
-)
-MADE_MEANWHILE: Final = "a lead was made by somebody else at the same moment"
 MERGES_MAX: Final = 20  # a chain of merges is followed so far
 _UUIDS: Final = frozenset(("id", "decision_id", "merged_into"))
 
@@ -162,12 +151,6 @@ def lead_of(row: Any) -> Lead:
     return Lead(**values)
 
 
-async def lock_leads(pg: Connection, ids: Collection[str]) -> dict[str, Lead]:
-    """Lock and read those of `ids` that exist, in id order as everybody does; assignments are read separately."""
-    rows = await pg.fetch(LOCK, sorted(ids))
-    return {lead.id: lead for lead in map(lead_of, rows)}
-
-
 async def resolve(pg: Connection, lead_id: str) -> str | None:
     """The lead that lives on under this id: itself, or what it was merged into; None when there is none."""
     for _ in range(MERGES_MAX):
@@ -180,29 +163,7 @@ async def resolve(pg: Connection, lead_id: str) -> str | None:
     return None
 
 
-async def save_leads(pg: Connection, leads: Sequence[Lead]) -> None:
-    """Write the leads back.
-
-    Raises:
-        Conflict: A lead that was not there when we looked has been made by somebody else meanwhile.
-    """
-    ordered = sorted(leads, key=lambda one: one.id)
-    new = [lead for lead in ordered if lead.rev == 0]
-    known = [lead for lead in ordered if lead.rev > 0]
-    written = 0
-    if new:
-        try:
-            await pg.copy_records_to_table("lead", schema_name="router", columns=NAMES, records=map(_row, new))
-        except asyncpg.UniqueViolationError as error:
-            raise Conflict(MADE_MEANWHILE) from error
-    if known:
-        columns = [list(column) for column in zip(*map(_row, known), strict=True)]
-        written = int((await pg.execute(UPDATE, *columns)).rsplit(" ", 1)[1])
-    if written != len(known):
-        raise Conflict(MADE_MEANWHILE)
-
-
-def _row(lead: Lead) -> tuple[Any, ...]:
+def row_of(lead: Lead) -> tuple[Any, ...]:
     """The lead as a row, one write further."""
     lead.rev += 1
     return (*_plain(lead), _encode(lead.memory).decode(), _snapshot_text(lead))

@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from typing import Any, Final, Literal, Protocol
@@ -22,14 +22,15 @@ from services.eventlog.api import log_router
 from services.eventlog.open import open_log
 from services.eventlog.ports import Log
 from services.ingest.service import IngestService
-from services.notify.api.slack import Answer, LeadAnswer
 from services.notify.service import NotifyService
+from services.notify.store.erased import has_handled
 from services.policy.api import policy_router
 from services.policy.cache import PolicyCache
 from services.policy.core.lint import Known
 from services.policy.store import PolicyStore
-from services.router.core.claim import Asked
+from services.router.commands.effects import SOURCE as ROUTER
 from services.router.service import RouterService
+from services.router.store.erased import has_forgotten, last_word
 from services.runtime.access import Access
 from services.runtime.access_api import access_router
 from services.runtime.clock import SystemClock
@@ -200,7 +201,6 @@ async def _ended(task: asyncio.Task[None]) -> None:
 
 def stages(have: Rooms, which: Sequence[StageName], on_fatal: Callable[[Exception], None]) -> list[Service]:
     """The stages asked for, built but not started. The last in the flow is started first, so that nothing waits."""
-    box = open_secret_box(have.settings)
     ingest = IngestService(
         settings=have.settings,
         db=have.db,
@@ -210,7 +210,7 @@ def stages(have: Rooms, which: Sequence[StageName], on_fatal: Callable[[Exceptio
         access=have.access,
         clock=have.clock,
         loops=have.loops,
-        box=box,
+        box=open_secret_box(have.settings),
     )
     common: dict[str, Any] = {
         "settings": have.settings,
@@ -222,41 +222,23 @@ def stages(have: Rooms, which: Sequence[StageName], on_fatal: Callable[[Exceptio
         "on_fatal": on_fatal,
     }
     rules: dict[str, Any] = {"policies": have.policies, "directory": have.directory, "access": have.access}
-    router = RouterService(**common, **rules)
-    notify = NotifyService(
-        **common,
-        publishable_key=ingest.publishable_key,
-        box=box,
-        reps=lambda: have.directory.view.reps,
-        answer=_answers(router) if "router" in which else None,
-    )
     built: dict[StageName, Service] = {
-        "notify": notify,
-        "router": router,
-        "scoring": ScoringService(**common, **rules, elsewhere=ingest.forget),
+        "notify": NotifyService(**common, publishable_key=ingest.publishable_key),
+        "router": RouterService(**common, **rules),
+        "scoring": ScoringService(**common, **rules, elsewhere=ingest.forget, everywhere=_forgotten(have.db)),
         "ingest": ingest,
     }
     return [service for name, service in built.items() if name in which]
 
 
-def _answers(router: RouterService) -> Answer:
-    """What reps answer in Slack, as the router takes it: an offer is answered by the rep who has it, whoever presses."""
+def _forgotten(db: Database) -> Callable[[Sequence[tuple[str, int]]], Awaitable[bool]]:
+    """Whether the stages after scoring have forgotten leads, too; ingest forgets in scoring's own transaction."""
 
-    async def give(asked: LeadAnswer) -> None:
-        await router.answers.give(
-            asked.lead_id,
-            Asked(
-                command=asked.command,
-                assignment_id=asked.assignment_id,
-                gen=asked.gen,
-                rep=asked.rep,
-                reason=asked.reason,
-                until=asked.until,
-            ),
-            lambda _lead: True,  # the button was ours: whoever sees it was told of the lead
-        )
+    async def everywhere(leads: Sequence[tuple[str, int]]) -> bool:
+        said = [last_word(lead, version) for lead, version in leads]
+        return await has_forgotten(db, leads) and await has_handled(db, ROUTER, said)
 
-    return give
+    return everywhere
 
 
 def application(have: Rooms, built: Sequence[Service]) -> FastAPI:

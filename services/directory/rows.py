@@ -15,7 +15,7 @@ import asyncpg
 import msgspec
 import sqlalchemy as sa
 
-from services.directory import tables
+from services.directory import changes, tables
 from services.directory.core.accounts import Accounts
 from services.directory.core.match import DirectoryView
 from services.directory.core.people import Absence, Account, Member, Pool, Rep
@@ -95,6 +95,7 @@ class DirectoryStore:
     ) -> Counts:
         """Save what differs from `before`, inside a transaction of `changing`."""
         changed = [account for account in accounts if before.get(account.domain) != account]
+        await changes.note(pg, [account.domain for account in changed])
         added = sum(account.domain not in before for account in changed)
         for start in range(0, len(changed), CHUNK):
             chunk = changed[start : start + CHUNK]
@@ -119,6 +120,7 @@ class DirectoryStore:
         """Take an account away; False when there was none."""
         async with self.changing("accounts") as pg:
             gone = await pg.fetchval("DELETE FROM directory.account WHERE domain = $1 RETURNING domain", domain)
+            await changes.note(pg, [gone] if gone is not None else [])
             return gone is not None
 
     async def list_accounts(

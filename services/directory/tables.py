@@ -15,6 +15,14 @@ state = sa.Table(
     sa.Column("people", sa.BigInteger, nullable=False, server_default=sa.text("0")),
 )
 
+change = sa.Table(
+    "change",
+    metadata,
+    sa.Column("domain", sa.Text, primary_key=True),
+    sa.Column("version", sa.BigInteger, nullable=False),
+)
+sa.Index("change_version", change.c.version)
+
 account = sa.Table(
     "account",
     metadata,

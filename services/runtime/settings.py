@@ -92,6 +92,12 @@ class Settings(BaseSettings):
 
     # -- behaviour
     dedupe_days: int = Field(90, ge=2, le=730, description="Older events are kept as too_old, not scored")
+    sweep_leads_per_s: int = Field(
+        200,
+        ge=1,
+        le=10_000,
+        description="Leads told anew in a second, at most, when an account changes or by a policy's sweep",
+    )
     fresh_s: float = Field(120.0, ge=5, le=3600, description="An alert about something older is no news")
     collapse_s: float = Field(1800.0, ge=0, le=86400, description="Alerts of one kind and account join for so long")
     shutdown_s: float = Field(10.0, ge=1, le=120)

@@ -133,4 +133,5 @@ def _add_changes(router: APIRouter, store: PeopleStore, splitter: Splitter, writ
 
 
 def _shown(job: Job) -> dict[str, Any]:
-    return {"state": "done" if job.done_at else "asked", **to_builtins(job)}
+    state = "done" if job.done_at else "forgetting" if job.scored_at else "asked"
+    return {"state": state, **to_builtins(job)}

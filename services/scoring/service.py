@@ -30,9 +30,10 @@ from services.scoring.core.traps import trap_of
 from services.scoring.handler.events import ScoringHandler
 from services.scoring.handler.forget import Elsewhere
 from services.scoring.handler.outcomes import OutcomesHandler
+from services.scoring.handler.sweep import Sweeper
 from services.scoring.store.erase import CHANNEL
 from services.scoring.store.metrics import Meters
-from services.scoring.store.people import PeopleStore
+from services.scoring.store.people import Everywhere, PeopleStore
 from services.scoring.store.split import Splitter
 
 STAGE: Final[StageName] = "scoring"
@@ -49,6 +50,7 @@ class ScoringService:
         access: Unused here, the API finds it in the app.
         on_fatal: Called when a reading loop has ended by a bug or on purpose: end the process.
         elsewhere: Forgets a person who asks for it where other rooms keep something of theirs.
+        everywhere: Whether the stages after us have forgotten leads too.
     """
 
     name: StageName = STAGE
@@ -67,9 +69,10 @@ class ScoringService:
         access: Access | None = None,
         on_fatal: Callable[[Exception], None] | None = None,
         elsewhere: Elsewhere | None = None,
+        everywhere: Everywhere | None = None,
     ) -> None:
         del access
-        self.people = PeopleStore(db)
+        self.people = PeopleStore(db, everywhere)
         self._policies = policies
         self._directory = directory
         self._writer = log.writer()
@@ -88,17 +91,24 @@ class ScoringService:
             elsewhere=elsewhere,
         )
         self.outbox = self.handler.outbox = log.outbox(STAGE, LANE, self.handler.encode)
-        self.splitter = Splitter(db, log.outbox(STAGE, API_LANE), clock, self.handler.encode, self._account_of)
+        aside = log.outbox(STAGE, API_LANE)
+        self.splitter = Splitter(db, aside, clock, self.handler.encode, self._account_of)
         listener.on(CHANNEL, self.handler.suppressed_changed)
 
-        def consumer(topic: str, handler: Any, **more: Any) -> Consumer[Any]:
-            leases = Leases(db, STAGE, topic, log.partitions(topic), log.owner, clock, settings)
+        def leased(topic: str) -> Leases:
+            return Leases(db, STAGE, topic, log.partitions(topic), log.owner, clock, settings)
+
+        def consumer(topic: str, handler: Any, leases: Leases, **more: Any) -> Consumer[Any]:
             return Consumer(
                 log, topic, STAGE, handler, db, leases, settings, loops, on_fatal=on_fatal, clock=clock, **more
             )
 
-        self.consumer = consumer(TRACKING_EVENTS.name, self.handler, outbox=self.outbox)
-        self.outcomes = consumer(LEAD_OUTCOMES.name, OutcomesHandler(db))
+        events = leased(TRACKING_EVENTS.name)
+        self.consumer = consumer(TRACKING_EVENTS.name, self.handler, events, outbox=self.outbox)
+        self.outcomes = consumer(LEAD_OUTCOMES.name, OutcomesHandler(db), leased(LEAD_OUTCOMES.name))
+        self.sweeper = Sweeper(
+            db, STAGE, TRACKING_EVENTS.name, events, aside, policies, directory, clock, settings.sweep_leads_per_s
+        )
 
     def routes(self) -> list[BaseRoute]:
         """No plain routes."""
@@ -128,6 +138,7 @@ class ScoringService:
         gc.disable()
         await self.consumer.start()
         await self.outcomes.start()
+        self.sweeper.start()
 
     async def stop(self, deadline_s: float) -> None:
         """Finish the batch under way and give back the partitions."""
@@ -135,6 +146,7 @@ class ScoringService:
             self._consuming = False
             gc.enable()
             gc.unfreeze()
+            await self.sweeper.stop()
             await self.consumer.stop(deadline_s)
             await self.outcomes.stop(deadline_s)
         await self.handler.close()

@@ -87,6 +87,9 @@ ERASURE: Final = Table(
     Column("id", String, primary_key=True),
     Column("asked_at", DateTime(timezone=True)),
     Column("done_at", DateTime(timezone=True)),
+    Column("everywhere_at", DateTime(timezone=True)),
+    Column("leads", ARRAY(UUID)),
+    Column("versions", ARRAY(BigInteger)),
     Column("events", Integer),
     Column("profiles", Integer),
 )

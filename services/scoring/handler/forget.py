@@ -1,4 +1,4 @@
-"""Who asked to be forgotten? Their later events are dropped, known only by a keyed hash."""
+"""Who asked to be forgotten, and who was parted by hand? Later events are dropped, or join nobody."""
 
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from hashlib import blake2b
@@ -9,7 +9,7 @@ from services.scoring.core.emit import EmitIn
 from services.scoring.core.fold import DELETED
 from services.scoring.core.identity import ANONYMOUS, Ident
 from services.scoring.core.read import Event
-from services.scoring.store import erase, probe
+from services.scoring.store import erase, probe, split
 from services.scoring.store.connection import Line
 
 HASH_BYTES: Final = 16
@@ -20,19 +20,21 @@ Elsewhere = Callable[[Any, Sequence[tuple[str, str]]], Awaitable[None]]
 
 
 class Forgotten:
-    """The list of those who asked to be forgotten.
+    """The list of those who asked to be forgotten; they are known only by a keyed hash. And of leads to be kept apart.
 
     Args:
         elsewhere: Forgets the same person where other rooms keep something of theirs.
 
     Attributes:
-        erasures: How many erasures the list has seen; a batch folded under an older list is refused by the database.
+        erasures: How many changes of these lists we have seen; a batch folded under older ones is refused by the database.
+        apart: Pairs of leads that somebody parted by hand.
         count: Identifiers on the list.
     """
 
     def __init__(self, elsewhere: Elsewhere | None = None) -> None:
         self._elsewhere = elsewhere
         self.erasures = 0
+        self.apart: frozenset[frozenset[bytes]] = frozenset()
         self._known = False
         self._secret = b""
         self._hashes: set[bytes] = set()
@@ -47,6 +49,7 @@ class Forgotten:
         if not self._known:
             self._known = True
             self._secret, self.erasures, hashes = await probe.suppressed(line)
+            self.apart = frozenset(map(frozenset, await split.apart(line)))
             self._hashes = set(hashes)
 
     def expect(self, events: Iterable[Event]) -> None:
@@ -75,7 +78,7 @@ class Forgotten:
         hashes = [self._made(kind, value) for kind, value in names if kind != ANONYMOUS]
         if self._elsewhere is not None:
             await self._elsewhere(pg, [(ID_KINDS[kind], value) for kind, value in sorted(names)])
-        await erase.finish(pg, event.envelope_id, hashes, gone.events, len(gone.members))
+        await erase.finish(pg, event.envelope_id, hashes, gone)
         return [
             (EmitIn("erased", lead, event.received_ms, False, None, None, []), lead + version.to_bytes(8))
             for lead, version in gone.leads

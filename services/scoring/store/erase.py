@@ -25,13 +25,15 @@ FORGET: Final = (
     "DELETE FROM scoring.link_history WHERE key = ANY ($1::uuid[])",
 )
 FORGET_LEADS: Final = (
+    "DELETE FROM scoring.apart WHERE one = ANY ($1::uuid[]) OR other = ANY ($1::uuid[])",
     "DELETE FROM scoring.outcome WHERE lead_id = ANY ($1::uuid[])",
     "DELETE FROM scoring.lead WHERE id = ANY ($1::uuid[]) OR merged_into = ANY ($1::uuid[])",
 )
 SUPPRESS: Final = "INSERT INTO scoring.suppressed (hash) SELECT unnest($1::bytea[]) ON CONFLICT DO NOTHING"
 DONE: Final = """
-INSERT INTO scoring.erasure (id, done_at, events, profiles) VALUES ($1, now(), $2, $3)
+INSERT INTO scoring.erasure (id, done_at, events, profiles, leads, versions) VALUES ($1, now(), $2, $3, $4, $5)
 ON CONFLICT (id) DO UPDATE SET done_at = coalesce(scoring.erasure.done_at, now()),
+    leads = scoring.erasure.leads || excluded.leads, versions = scoring.erasure.versions || excluded.versions,
     events = scoring.erasure.events + excluded.events, profiles = scoring.erasure.profiles + excluded.profiles"""
 CHANNEL: Final = "scoring_suppressed"
 # Alone: batches under way end first, later ones are folded again. Before the fence, so that nobody waits for us twice.
@@ -86,9 +88,15 @@ async def erase(pg: Any, keys: Sequence[bytes]) -> Erased:
     )
 
 
-async def finish(pg: Any, job: str, hashes: Sequence[bytes], events: int, profiles: int) -> None:
+async def finish(pg: Any, job: str, hashes: Sequence[bytes], gone: Erased) -> None:
     """Remember, as keyed hashes, who must not come back; mark the job done; tell the other processes."""
+    leads = uuids([lead for lead, _ in gone.leads]), [version for _, version in gone.leads]
     await pg.execute(SUPPRESS, sorted(hashes))
+    await pg.execute(DONE, job, gone.events, len(gone.members), *leads)
+    await lists_changed(pg)
+
+
+async def lists_changed(pg: Any) -> None:
+    """Batches that were folded under the lists of before are refused, and every process reads them again."""
     await pg.execute(COUNT)
-    await pg.execute(DONE, job, events, profiles)
     await pg.execute(NOTIFY)

@@ -1,7 +1,7 @@
 """Answers for people who look at people: who is this, and what did they do?"""
 
-from collections.abc import Mapping, Sequence
-from datetime import datetime
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from datetime import datetime, timedelta
 from typing import Any, Final
 from uuid import UUID
 
@@ -24,20 +24,32 @@ _BY_CODE: Final = {code: signal for signal, code in SIGNALS.items()}
 _MAX_BYTES: Final = 1 << 30
 
 
+# Whether the other stages have forgotten these leads: id and the version of our last message.
+Everywhere = Callable[[Sequence[tuple[str, int]]], Awaitable[bool]]
+# Nothing of before is under way any more: the log does not keep records for so long.
+UNDER_WAY: Final = timedelta(days=30)
+
+
 class Job(msgspec.Struct, frozen=True):
-    """A request to be forgotten."""
+    """A request to be forgotten. `scored_at`: when scoring had done its part; `done_at`: when every stage had."""
 
     id: str
     asked_at: datetime
+    scored_at: datetime | None
     done_at: datetime | None
     profiles: int
 
 
 class PeopleStore:
-    """Reads of the API."""
+    """Reads of the API.
 
-    def __init__(self, db: Database) -> None:
+    Args:
+        everywhere: Asks the other stages; left out: there are none to ask.
+    """
+
+    def __init__(self, db: Database, everywhere: Everywhere | None = None) -> None:
         self._db = db
+        self._everywhere = everywhere
         self._names = Names(10_000)
 
     async def person(self, kind: str, value: str) -> dict[str, Any] | None:
@@ -158,13 +170,27 @@ class PeopleStore:
     async def job(self, job: str) -> Job | None:
         """A request, or None."""
         async with self._db.begin() as pg:
-            row = (await pg.execute(select(ERASURE).where(ERASURE.c.id == job))).first()
-        return Job(row.id, row.asked_at, row.done_at, row.profiles) if row else None
+            late = (ERASURE.c.done_at < func.now() - UNDER_WAY).label("late")
+            row = (await pg.execute(select(ERASURE, late).where(ERASURE.c.id == job))).first()
+        if row is None:
+            return None
+        everywhere_at = row.everywhere_at
+        if row.done_at is not None and everywhere_at is None:
+            leads = [(lead.hex, version) for lead, version in zip(row.leads, row.versions, strict=True)]
+            if row.late or not leads or self._everywhere is None or await self._everywhere(leads):
+                done = (
+                    update(ERASURE).where(ERASURE.c.id == job).values(everywhere_at=func.now(), leads=[], versions=[])
+                )
+                async with self._db.begin() as pg:
+                    everywhere_at = (await pg.execute(done.returning(ERASURE.c.everywhere_at))).scalar_one()
+        return Job(row.id, row.asked_at, row.done_at, everywhere_at, row.profiles)
 
     async def withdraw(self, job: str) -> None:
         """Mark a request that could not be handed on as done with nothing."""
         async with self._db.begin() as pg:
-            await pg.execute(update(ERASURE).where(ERASURE.c.id == job).values(done_at=func.now()))
+            await pg.execute(
+                update(ERASURE).where(ERASURE.c.id == job).values(done_at=func.now(), everywhere_at=func.now())
+            )
 
 
 def _events(table: Any, keys: Sequence[UUID], before: UUID | None, limit: int) -> Select[Any]:

@@ -15,6 +15,8 @@ from services.scoring.core.identity import EMAIL
 from services.scoring.core.link import SPLIT, Lead
 from services.scoring.core.read import millis
 from services.scoring.core.split import Held, part
+from services.scoring.store import erase
+from services.scoring.store.connection import Line
 
 LEAD: Final = "SELECT * FROM scoring.lead WHERE id = $1 AND merged_into IS NULL FOR UPDATE"
 MEMBERS: Final = "SELECT key, kind, value, verified, since FROM scoring.link WHERE lead_id = $1 ORDER BY key FOR UPDATE"
@@ -37,8 +39,25 @@ SELECT l.lead_id, l.kind, l.verified, l.since, l.value, coalesce(p.state, '') AS
   FROM scoring.link l LEFT JOIN scoring.profile p ON p.key = l.key WHERE l.lead_id = ANY ($1::uuid[])"""
 
 
+# Whoever decided by hand knows more than what the sources send: the next event that names both would join them again.
+KEEP_APART: Final = "INSERT INTO scoring.apart (one, other) VALUES ($1, $2) ON CONFLICT DO NOTHING"
+# By the leads that live on, so that one that was merged into a third is still kept from the other.
+APART: Final = """
+WITH RECURSIVE up (was, id) AS (
+    SELECT l.id, l.id FROM scoring.lead l JOIN (SELECT one FROM scoring.apart UNION SELECT other FROM scoring.apart) a (id) USING (id)
+    UNION ALL SELECT u.was, l.merged_into FROM up u JOIN scoring.lead l ON l.id = u.id WHERE l.merged_into IS NOT NULL)
+SELECT a.one, a.other FROM scoring.apart a
+UNION SELECT x.id, y.id FROM scoring.apart a JOIN up x ON x.was = a.one JOIN up y ON y.was = a.other"""
+
+
+async def apart(line: Line) -> list[tuple[bytes, bytes]]:
+    """Pairs of leads that were parted by hand."""
+    async with line.use() as pg:
+        return [(row[0].bytes, row[1].bytes) for row in await pg.fetch(APART)]
+
+
 class Splitter:
-    """Parts leads.
+    """Parts leads, and remembers that they are to stay apart.
 
     Args:
         encode: Makes messages of a payload (`ScoringHandler.encode`).
@@ -72,6 +91,7 @@ class Splitter:
         """
         try:
             async with self._db.transaction() as pg:
+                await erase.alone(pg)
                 pair, messages = await self._split(pg, lead_id, keys, merged)
                 staged = await self._outbox.stage(pg, messages)
         except Exception as error:
@@ -95,6 +115,8 @@ class Splitter:
         moved = [UUID(bytes=key) for key in parted.moved]
         await pg.execute(MOVE, moved, new, SPLIT)
         await pg.execute(NOTE, moved, old, new, SPLIT)
+        await pg.execute(KEEP_APART, *sorted((old, new)))
+        await erase.lists_changed(pg)
         versions = b""
         for lead in sorted((parted.old, parted.new), key=lambda one: one.id):
             mine = [one for one in members if (one.key in parted.moved) == (lead is parted.new)]

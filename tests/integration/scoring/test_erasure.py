@@ -1,5 +1,8 @@
 """Being forgotten: everything of a person goes, and does not come back."""
 
+import uuid
+
+from services.scoring.store.people import PeopleStore
 from services.scoring.store.probe import bodies
 from tests.integration.scoring.conftest import event
 from tests.support.offline import key_of
@@ -90,3 +93,41 @@ async def test_other_rooms_forget_in_the_same_transaction_under_every_name(rig):
     await rig.feed(event("person.identified", {**WHO, "crm": "hubspot:1:7"}), handler=handler)
     await rig.feed(event("person.deleted", {"email": WHO["email"]}, id_="job-9"), handler=handler)
     assert told == [(True, [("email", WHO["email"]), ("crm", "hubspot:1:7"), ("user", "u-gone")])]
+
+
+async def test_a_request_is_done_when_every_stage_has_forgotten(rig):
+    asked, answers = [], [False, True]
+
+    async def everywhere(leads):
+        asked.append(leads)
+        return answers.pop(0)
+
+    people = PeopleStore(rig.db, everywhere)
+    await people.ask("job-7")
+    await rig.feed(event("person.identified", WHO))
+    assert (await people.job("job-7")).scored_at is None
+    await rig.feed(event("person.deleted", {"email": WHO["email"]}, id_="job-7"))
+    (told,) = [one for one in await rig.scored() if one.kind == "erased"]
+    first = await people.job("job-7")
+    assert (first.scored_at is not None, first.done_at) == (True, None)
+    second = await people.job("job-7")
+    assert second.done_at is not None
+    assert await people.job("job-7") == second  # asked no more
+    assert asked == [[(told.lead_id, told.version)]] * 2
+    (row,) = await rig.rows("SELECT leads, versions FROM scoring.erasure")
+    assert (row["leads"], row["versions"]) == ([], [])
+    assert await people.job("none") is None
+
+
+async def test_a_request_that_found_nobody_is_done_at_once_and_an_old_one_too(rig):
+    async def never(leads):
+        raise AssertionError(leads)
+
+    people = PeopleStore(rig.db, never)
+    await rig.feed(event("person.deleted", {"email": "never@kivi.example"}, id_="job-8"))
+    assert (await people.job("job-8")).done_at is not None
+    await rig.rows(
+        "INSERT INTO scoring.erasure (id, done_at, leads, versions) VALUES ('old', now() - interval '31 days', $1, '{1}') RETURNING id",
+        [uuid.uuid4()],
+    )
+    assert (await people.job("old")).done_at is not None

@@ -14,11 +14,12 @@ from tests.support.offline import key_of
 
 
 @pytest.fixture
-def splitter(rig):
+async def splitter(rig):
     log = PostgresLog(rig.settings, rig.db, Listener(rig.db), "api")
-    return Splitter(
+    yield Splitter(
         rig.db, log.outbox("scoring", "api"), SystemClock(), rig.handler.encode, lambda email: email.partition("@")[2]
     )
+    await log.close()
 
 
 def lead(kind, value):
@@ -66,3 +67,35 @@ async def test_what_cannot_be_parted_is_refused(rig, splitter):
         with pytest.raises(Refused) as refused:
             await splitter.split(lead_id, keys)
         assert refused.value.code == code
+
+
+async def test_what_somebody_parted_by_hand_is_not_joined_again(rig, splitter):
+    one, two = {"email": "a@kivi.example"}, {"user": "b", "anonymous": "c"}
+    await rig.feed(event("person.identified", one, ago=60), event("person.identified", two, ago=50))
+    both = event("person.identified", {"email": "a@kivi.example", "user": "b"})
+    await rig.feed(both)
+    other = rig.make()
+    await rig.feed(event("page.viewed", two), part=1, handler=other)  # it has the joined lead in mind
+    await rig.scored()
+    old, new = await splitter.split(lead("email", "a@kivi.example"), None, merged=lead("user", "b"))
+    await rig.scored()
+    again = ({"email": "a@kivi.example", "user": "b"}, {"email": "a@kivi.example", "anonymous": "c"})
+    for ids in again:
+        await rig.feed(event("page.viewed", ids, path="/pricing"))
+        await rig.feed(event("page.viewed", ids, path="/pricing"), part=1, handler=other)
+    rows = await rig.rows("SELECT value, lead_id FROM scoring.link WHERE value <> 'c' ORDER BY value")
+    assert [(row["value"], row["lead_id"]) for row in rows] == [("a@kivi.example", old), ("b", new)]
+    # Merged into a third it is still kept from the other.
+    await rig.feed(event("person.identified", {"crm": "hubspot:1:9"}, ago=500))
+    await rig.feed(event("person.identified", {"crm": "hubspot:1:9", "user": "b"}))
+    third = (await rig.rows("SELECT lead_id FROM scoring.link WHERE value = 'b'"))[0]["lead_id"]
+    assert third == lead("crm", "hubspot:1:9")
+    rig.handler.reset()
+    await rig.feed(event("person.identified", {"crm": "hubspot:1:9", "email": "a@kivi.example"}))
+    rows = await rig.rows("SELECT value, lead_id FROM scoring.link WHERE value <> 'c' ORDER BY value")
+    assert [(row["value"], row["lead_id"]) for row in rows] == [
+        ("a@kivi.example", old), ("b", third), ("hubspot:1:9", third),
+    ]  # fmt: skip
+    # Who is forgotten leaves no mark here either.
+    await rig.feed(event("person.deleted", {"email": "a@kivi.example"}))
+    assert await rig.rows("SELECT * FROM scoring.apart") == []

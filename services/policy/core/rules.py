@@ -6,7 +6,7 @@ from schemas.signals import SIGNALS
 from services.policy.core import model
 from services.policy.core.document import Document
 from services.policy.core.problems import Problem, did_you_mean
-from services.policy.core.template import TEMPLATE_NAMES, names_in
+from services.policy.core.template import wrong_in
 from services.policy.core.words import WINDOWED, spelling_key
 
 MOST_OPEN_POINTS = 1.0  # an open says next to nothing: scanners and mail privacy make most of them
@@ -112,11 +112,10 @@ def _templates(document: Document, file: model.PolicyFile) -> Iterator[Problem]:
             hint = did_you_mean(template.persona, roles)
             yield document.problem((*loc, "persona"), f'no persona has the role "{template.persona}"', hint)
         for part in ("subject", "body"):
-            for name in names_in(getattr(template, part)):
-                if name not in TEMPLATE_NAMES:
-                    known = sorted(TEMPLATE_NAMES)
-                    hint = did_you_mean(name, known) or f"one of {', '.join(known)}"
-                    yield document.problem((*loc, part), f"unknown name {{{{ {name} }}}}", hint)
+            for fault in wrong_in(getattr(template, part)):
+                line, column = document.condition_place((*loc, part), fault.line, fault.column)
+                path = f"templates.{index}.{part}"
+                yield Problem(line=line, column=column, path=path, message=fault.message, hint=fault.hint)
 
 
 def _alerts(document: Document, file: model.PolicyFile) -> Iterator[Problem]:

@@ -1,4 +1,8 @@
-"""Ready messages: which one applies, and its text with the names filled in."""
+"""Ready messages: which one applies, and its text with the names filled in.
+
+Most texts hold nothing but `{{ name | default("…") }}`: they are cut into pieces once. Those with conditions or other
+filters are a part of Jinja (`sentences.py`). A lone `{%` or `{#` in a text is what it is.
+"""
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -7,6 +11,8 @@ from functools import lru_cache
 from typing import Final
 
 from schemas.messages import Say
+from services.policy.core.problems import did_you_mean
+from services.policy.core.sentences import MOST_CHARS, Fault, faults, filled
 
 # What a template may name. The router gives the values; a name without one is left to its default, or to nothing.
 TEMPLATE_NAMES: Final[frozenset[str]] = frozenset(
@@ -16,6 +22,7 @@ TEMPLATE_NAMES: Final[frozenset[str]] = frozenset(
     )
 )  # fmt: skip
 
+_CONDITION: Final = re.compile(r"\{%[-+]?\s*(?:if|elif|else|endif)\b")
 PLACE: Final = re.compile(r"\{\{\s*([^{}|]*?)\s*(?:\|\s*default\(\s*(?:\"([^\"]*)\"|'([^']*)')\s*\)\s*)?\}\}")
 
 
@@ -36,7 +43,14 @@ class Template:
 
 
 def _filled(text: str, values: Mapping[str, str | None]) -> str:
-    return "".join([before + (values.get(name) or default) for before, name, default in _pieces(text)])
+    if _is_jinja(text):
+        return filled(text, values)
+    return "".join([before + (values.get(name) or default) for before, name, default in _pieces(text)])[:MOST_CHARS]
+
+
+@lru_cache(maxsize=1024)
+def _is_jinja(text: str) -> bool:
+    return _CONDITION.search(text) is not None or "{{" in PLACE.sub("", text)
 
 
 @lru_cache(maxsize=1024)
@@ -50,11 +64,20 @@ def _pieces(text: str) -> tuple[tuple[str, str, str], ...]:
     return (*found, (text[end:], "", ""))
 
 
-def names_in(text: str) -> list[str]:
-    """The names in a template's text, and every piece that looks like one but is not (`{{ x | upper }}`)."""
-    good = [m[1] for m in PLACE.finditer(text)]
-    rest = PLACE.sub("", text)
-    return good + [m.strip() for m in re.findall(r"\{\{(.*?)(?:\}\}|\Z)", rest, re.DOTALL)]
+def wrong_in(text: str) -> list[Fault]:
+    """Everything in a template's text that cannot be filled in, with its place."""
+    if _is_jinja(text):
+        return faults(text, TEMPLATE_NAMES)
+    known = sorted(TEMPLATE_NAMES)
+    found = []
+    for place in PLACE.finditer(text):
+        name = place[1]
+        if name not in TEMPLATE_NAMES:
+            before = text[: place.start(1)]
+            hint = did_you_mean(name, known) or f"one of {', '.join(known)}"
+            line, column = before.count("\n") + 1, len(before) - before.rfind("\n")
+            found.append(Fault(line=line, column=column, message=f"unknown name {{{{ {name} }}}}", hint=hint))
+    return found
 
 
 def pick_template(

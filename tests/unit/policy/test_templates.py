@@ -1,0 +1,108 @@
+"""Ready messages: which one is picked, what its text may say, what comes out."""
+
+from pathlib import Path
+
+import pytest
+
+from services.policy.core.compile import compile_policy
+from services.policy.core.problems import PolicyError
+from services.policy.core.sentences import MOST_CHARS
+from services.policy.core.template import Template, pick_template, wrong_in
+
+EXAMPLE = Path("examples/policy.yaml").read_text()
+VALUES = {
+    "lead.first_name": "Anni",
+    "lead.name": "Anni Virta",
+    "lead.title": None,
+    "account.name": None,
+    "rep.name": "Anna Aalto",
+    "segment": "enterprise",
+    "why": "viewed /pricing",
+}
+
+
+def said(body: str, **values: str) -> str:
+    return Template(None, None, None, None, "x", body).fill({**VALUES, **values}).body
+
+
+def test_names_are_filled_left_to_their_default_or_to_nothing() -> None:
+    assert said('{{ lead.first_name }}, {{ account.name | default("you") }}{{ lead.title }}!') == "Anni, you!"
+
+
+def test_conditions_and_filters() -> None:
+    text = "{% if account.name %}at {{ account.name | upper }}{% elif lead.title %}T{% else %}who?{% endif %}"
+    assert said(text) == "who?"
+    assert said(text, **{"account.name": "Oy"}) == "at OY"
+    assert said("{{ 'now' if segment == 'enterprise' else 'later' }} {{ why | truncate(9) }}") == "now viewed..."
+    assert said('{{ account.name | default("x") | upper }}') == "X"
+
+
+def test_what_only_looks_like_jinja_stays_text() -> None:
+    """Policies of before: a lone brace was a brace."""
+    assert said("{% 20 off, {# 3 and {{ lead.first_name }}") == "{% 20 off, {# 3 and Anni"
+    assert wrong_in("{% 20 off {# {{ lead.first_name }}") == []
+
+
+def test_values_are_never_read_as_templates() -> None:
+    evil = "{{ rep.name }}{% if why %}{{ ''.__class__ }}"
+    assert said("{{ lead.first_name }}{% if why %}.{% endif %}", **{"lead.first_name": evil}) == evil + "."
+    assert said("{{ lead.first_name }}", **{"lead.first_name": evil}) == evil
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "column", "message"),
+    [
+        ("a\n  {{ lead.frist_name }}", 2, 6, "unknown name {{ lead.frist_name }}"),
+        ("{% if why %}\n{{ lead.frist_name }}{% endif %}", 2, 4, "unknown name {{ lead.frist_name }}"),
+        ("{% if why %}{% for x in why %}{% endfor %}{% endif %}", 1, 1, "a loop is not for templates"),
+        ("{{ why | map('x') }}", 1, 10, "there is no filter map here"),
+        ("{{ why is divisibleby 3 }}", 1, 11, "there is no test divisibleby here"),
+        ("{{ why.__class__ }}{{ why | upper }}", 1, 4, "unknown name {{ why.__class__ }}"),
+        ("{{ ().__class__ }}", 1, 1, "an attribute is not for templates"),
+        ("{{ why * 99999 }}", 1, 1, "mul is not for templates"),
+        ("{{ range(9) }}", 1, 1, "a call is not for templates"),
+        ("{{ why[0] }}", 1, 1, "an item is not for templates"),
+        ("{% if why %}{% set x = 1 %}{% endif %}", 1, 1, "assign is not for templates"),
+        ("{% if why %}{% include 'x' %}{% endif %}", 1, 1, "include is not for templates"),
+        ("ok\n{% if why %}", 2, 1, "not a template"),
+    ],
+)
+def test_what_a_template_may_not_say_has_its_place(text: str, line: int, column: int, message: str) -> None:
+    fault = wrong_in(text)[0]
+    assert (fault.line, fault.column) == (line, column)
+    assert message in fault.message
+
+
+def test_a_fault_points_into_the_policy_file() -> None:
+    text = EXAMPLE.replace("I look after {{ account.name", "{% if why %}look{% endif %} {{ acount.name")
+    with pytest.raises(PolicyError) as raised:
+        compile_policy(text)
+    (problem,) = raised.value.problems
+    before = text[: text.index("acount.name")]
+    assert (problem.line, problem.column) == (before.count("\n") + 1, len(before) - before.rfind("\n"))
+    assert problem.path == "templates.0.body"
+    assert "account.name" in problem.hint
+
+
+def test_the_text_is_bounded() -> None:
+    assert len(said("{% if why %}" + "{{ why }}" * 500 + "{% endif %}", why="w" * 1000)) == MOST_CHARS
+
+
+def test_the_best_match_wins_language_included() -> None:
+    every = Template(None, None, None, None, "e", "e")
+    fi = Template("enterprise", None, None, "fi", "f", "f")
+    segment = Template("enterprise", None, None, None, "s", "s")
+    found = [every, segment, fi]
+    assert pick_template(found, "enterprise", None, "identified", "fi") is fi
+    assert pick_template(found, "enterprise", None, "identified", "sv") is segment
+    assert pick_template(found, "volume", None, None, "fi") is every
+
+
+@pytest.mark.parametrize("segment", ["enterprise", "midmarket", "volume", None])
+@pytest.mark.parametrize("language", ["en", "fi", "sv"])
+def test_the_example_speaks_three_languages(segment: str | None, language: str) -> None:
+    """English is what stands without a language."""
+    policy = compile_policy(EXAMPLE)
+    found = policy.template_for(segment, "decision_maker", "qualified", language)
+    assert found is not None
+    assert found.language == (None if language == "en" else language)

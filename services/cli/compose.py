@@ -22,6 +22,7 @@ from services.eventlog.api import log_router
 from services.eventlog.open import open_log
 from services.eventlog.ports import Log
 from services.ingest.service import IngestService
+from services.notify.api.slack import Answer, LeadAnswer
 from services.notify.service import NotifyService
 from services.notify.store.erased import has_handled
 from services.policy.api import policy_router
@@ -29,6 +30,7 @@ from services.policy.cache import PolicyCache
 from services.policy.core.lint import Known
 from services.policy.store import PolicyStore
 from services.router.commands.effects import SOURCE as ROUTER
+from services.router.core.claim import Asked
 from services.router.service import RouterService
 from services.router.store.erased import has_forgotten, last_word
 from services.runtime.access import Access
@@ -201,6 +203,7 @@ async def _ended(task: asyncio.Task[None]) -> None:
 
 def stages(have: Rooms, which: Sequence[StageName], on_fatal: Callable[[Exception], None]) -> list[Service]:
     """The stages asked for, built but not started. The last in the flow is started first, so that nothing waits."""
+    box = open_secret_box(have.settings)
     ingest = IngestService(
         settings=have.settings,
         db=have.db,
@@ -210,7 +213,7 @@ def stages(have: Rooms, which: Sequence[StageName], on_fatal: Callable[[Exceptio
         access=have.access,
         clock=have.clock,
         loops=have.loops,
-        box=open_secret_box(have.settings),
+        box=box,
     )
     common: dict[str, Any] = {
         "settings": have.settings,
@@ -222,13 +225,41 @@ def stages(have: Rooms, which: Sequence[StageName], on_fatal: Callable[[Exceptio
         "on_fatal": on_fatal,
     }
     rules: dict[str, Any] = {"policies": have.policies, "directory": have.directory, "access": have.access}
+    router = RouterService(**common, **rules)
+    notify = NotifyService(
+        **common,
+        publishable_key=ingest.publishable_key,
+        box=box,
+        reps=lambda: have.directory.view.reps,
+        answer=_answers(router) if "router" in which else None,
+    )
     built: dict[StageName, Service] = {
-        "notify": NotifyService(**common, publishable_key=ingest.publishable_key),
-        "router": RouterService(**common, **rules),
+        "notify": notify,
+        "router": router,
         "scoring": ScoringService(**common, **rules, elsewhere=ingest.forget, everywhere=_forgotten(have.db)),
         "ingest": ingest,
     }
     return [service for name, service in built.items() if name in which]
+
+
+def _answers(router: RouterService) -> Answer:
+    """What reps answer in Slack, as the router takes it: an offer is answered by the rep who has it, whoever presses."""
+
+    async def give(asked: LeadAnswer) -> None:
+        await router.answers.give(
+            asked.lead_id,
+            Asked(
+                command=asked.command,
+                assignment_id=asked.assignment_id,
+                gen=asked.gen,
+                rep=asked.rep,
+                reason=asked.reason,
+                until=asked.until,
+            ),
+            lambda _lead: True,  # the button was ours: whoever sees it was told of the lead
+        )
+
+    return give
 
 
 def _forgotten(db: Database) -> Callable[[Sequence[tuple[str, int]]], Awaitable[bool]]:

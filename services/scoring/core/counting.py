@@ -27,12 +27,16 @@ class Counted:
 
 
 class Counting:
-    """The rules of one policy, by what of an event they look at."""
+    """The rules of one policy, by what of an event they look at.
+
+    Attributes:
+        plain: What signals count for of which nothing else matters, as far as they were asked for: look here first.
+    """
 
     def __init__(self, policy: Policy) -> None:
         self.policy = policy
         self.step = policy.step * THOUSAND
-        self._plain: dict[str, Counted] = {}
+        self.plain: dict[str, Counted] = {}
         self._special: dict[tuple[str | None, ...], Counted] = {}
         special = [rule for rule in policy.signals.values() if rule.base != rule.name]
         own = {rule.name for rule in policy.signals.values() if rule.base == rule.name}
@@ -42,12 +46,9 @@ class Counting:
 
     def of(self, signal: str, path: str | None, name: str | None, url: str | None) -> Counted:
         """What an event counts for; `url` is the link of a click."""
-        found = self._plain.get(signal)
-        if found is not None:
-            return found
         if signal in self._simple:
-            found = self._plain[signal] = Counted(self.policy.counted(signal), self.policy)
-            return found
+            plain = self.plain[signal] = Counted(self.policy.counted(signal), self.policy)
+            return plain
         wanted = (signal, path) if signal in self._by_path else (signal, path, name, url)
         found = self._special.get(wanted)
         if found is None:

@@ -116,4 +116,7 @@ def chosen(causes: list[tuple[bool, CauseIn]]) -> list[CauseIn]:
     """At most 50 causes: those that may alert, reversals among them, then the newest; oldest first."""
     if len(causes) > CAUSES_MAX:
         causes = sorted(causes, key=lambda one: (one[0], one[1].at_ms, one[1].id))[-CAUSES_MAX:]
-    return sorted((cause for _, cause in causes), key=lambda cause: (cause.at_ms, cause.id))
+    found = [cause for _, cause in causes]
+    if len(found) > 1:
+        found.sort(key=lambda cause: (cause.at_ms, cause.id))
+    return found

@@ -5,6 +5,8 @@ from dataclasses import dataclass, field
 from typing import Final
 from zlib import crc32
 
+import msgspec
+
 from services.scoring.core import bursts
 from services.scoring.core.actor import judge, relayed, verdict_code
 from services.scoring.core.companies import Companies
@@ -32,21 +34,16 @@ _FLOOD: Final = verdict_code("machine", "flood")
 _TOO_OLD: Final = verdict_code("unknown", "too_old")
 
 
-class Row:
+class Row(msgspec.Struct, gc=False, eq=False):
     """One event to be stored, and what it may cause. `signal` is the code of the event's own signal."""
 
-    __slots__ = ("alert", "event", "key", "lead", "signal", "verdict", "weight")
-
-    def __init__(  # noqa: PLR0917 made in one place
-        self, event: Event, key: bytes, lead: Lead | None, signal: int, weight: int, verdict: int
-    ) -> None:
-        self.event = event
-        self.key = key
-        self.lead = lead
-        self.signal = signal
-        self.weight = weight
-        self.verdict = verdict
-        self.alert = False
+    event: Event
+    key: bytes
+    lead: Lead | None
+    signal: int
+    weight: int
+    verdict: int
+    alert: bool = False
 
 
 @dataclass(slots=True)
@@ -194,14 +191,15 @@ class Fold:
         return self.ties.visitor(event.idents[0], key, event.at_ms, domain)
 
     def _count(self, event: Event, profile: Profile, lead: Lead | None) -> Row:  # noqa: PLR0915 the hot path, in one piece
-        wire, signal, at_ms = event.wire, event.signal, event.at_ms
-        counted = self._counting.of(signal, wire.path, wire.name, wire.link or wire.url)
+        wire, signal, at_ms, settings = event.wire, event.signal, event.at_ms, self._settings
+        counted = self._counting.plain.get(signal)
+        if counted is None:
+            counted = self._counting.of(signal, wire.path, wire.name, wire.link or wire.url)
         age_ms = event.received_ms - at_ms
-        if age_ms > self._settings.dedupe_ms:
+        if age_ms > settings.dedupe_ms:
             self.done.too_old += 1
             return Row(event, profile.key, lead, counted.code, 0, _TOO_OLD)
         weight, verdict = judge(signal, wire.actor, wire.user_agent)
-        settings = self._settings
         if signal == OPENED:
             if wire.ip is not None and weight and settings.relay is not None and settings.relay(wire.ip):
                 weight, verdict = relayed(weight, verdict, wire.user_agent)
@@ -232,20 +230,19 @@ class Fold:
         profile.dirty = True
         state, index = profile.state, profile.index
         for code, points, most, half_life_s in counted.parts:
-            at = index.get(day | code)
+            counter = day | code
+            at = index.get(counter)
             if at is None:
                 before, after = 0, weight
-                index[day | code] = len(state) + 1
-                state.append(day | code)
+                index[counter] = len(state) + 1
+                state.append(counter)
                 state.append(weight)
             else:
                 before = state[at]
                 after = state[at] = before + weight
             if points and before < most:
-                gained = (after if after < most else most) - before
-                profile.gain(
-                    gained * points if age_ms < YOUNG_MS else gained * points * 2.0 ** (age_ms / -1000 / half_life_s)
-                )
+                gained = ((after if after < most else most) - before) * points
+                profile.gain(gained if age_ms < YOUNG_MS else gained * 2.0 ** (age_ms / -1000 / half_life_s))
         if lead is None:
             if counted.others:
                 self.done.visitors.add(profile.key)
@@ -340,9 +337,8 @@ class Fold:
 def cause(row: Row) -> CauseIn:
     """A stored event as a cause."""
     event, wire = row.event, row.event.wire
-    visitor = next((ident.value for ident in event.idents if ident.kind == ANONYMOUS), None)
+    weakest = event.idents[-1]
     return CauseIn(
         event.id, event.signal, event.at_ms, event.received_ms, row.weight, row.verdict, wire.url, wire.path, wire.link,
-        wire.name, False, visitor,
+        wire.name, False, weakest.value if weakest.kind == ANONYMOUS else None,
     )  # fmt: skip
-

@@ -6,9 +6,11 @@ identifier, its later events go to a new profile (a generation of the cookie) of
 
 from bisect import bisect_right
 from collections import Counter
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final
+
+import msgspec
 
 from services.scoring.core.identity import ANONYMOUS, EMAIL, Ident, generation_key
 
@@ -26,8 +28,7 @@ EMAILS_MAX: Final = 5
 TURNS_MAX: Final = 20
 
 
-@dataclass(slots=True)
-class Link:
+class Link(msgspec.Struct, gc=False):
     """The lead of one identifier. `lead` is read through `Ties.lead_of`, which follows merges."""
 
     key: bytes
@@ -37,12 +38,11 @@ class Link:
     how: int
     verified: bool
     since: int
-    turns: list[int] = field(default_factory=list)
+    turns: list[int] = []
     seq: int = 0
 
 
-@dataclass(slots=True)
-class Lead:
+class Lead(msgspec.Struct, gc=False):
     """What the fold needs to know of a lead.
 
     Attributes:
@@ -96,23 +96,16 @@ class Ties:
         links, leads: What was read ahead, with what earlier batches in flight have changed.
         seq: Number of this batch.
         account_of: Domain of the account of an e-mail address, or None.
-        apart: Pairs of leads that somebody parted by hand: nothing that comes in joins them again.
     """
 
     def __init__(
-        self,
-        links: dict[bytes, Link],
-        leads: dict[bytes, Lead],
-        seq: int,
-        account_of: Callable[[str], str | None],
-        apart: Collection[frozenset[bytes]] = (),
+        self, links: dict[bytes, Link], leads: dict[bytes, Lead], seq: int, account_of: Callable[[str], str | None]
     ) -> None:
         self.links = links
         self.leads = leads
         self.changes = Changes()
         self._seq = seq
         self._account_of = account_of
-        self._apart = apart
 
     def root(self, lead: Lead) -> Lead:
         """The lead that lives on."""
@@ -210,8 +203,7 @@ class Ties:
             if trusted and not link.verified:
                 self._vouch(link)
             return lead
-        joins = not other.kinds or (trusted and link.verified and not lead.kinds & other.kinds)
-        if joins and not self._kept_apart(lead, other):
+        if not other.kinds or (trusted and link.verified and not lead.kinds & other.kinds):
             return self._merge(lead, other)
         self._turn(ident, lead, link, at, trusted=trusted)
         return lead
@@ -268,15 +260,7 @@ class Ties:
         self._stored(link)
         link.verified = True
 
-    def _kept_apart(self, one: Lead, other: Lead) -> bool:
-        if not self._apart or frozenset((one.id, other.id)) not in self._apart:
-            return False
-        self.changes.refused["parted_by_hand"] += 1
-        return True
-
     def _move(self, link: Link, old: Lead, new: Lead) -> None:
-        if self._kept_apart(old, new):
-            return
         if new.size >= SIZE_MAX or (link.kind == EMAIL and new.emails >= EMAILS_MAX):
             self.changes.refused["too_many_identifiers"] += 1
             return
@@ -292,8 +276,6 @@ class Ties:
             new.emails += 1
 
     def _merge(self, lead: Lead, other: Lead) -> Lead:
-        if self._kept_apart(lead, other):
-            return lead
         if lead.size + other.size > SIZE_MAX or lead.emails + other.emails > EMAILS_MAX:
             self.changes.refused["too_many_identifiers"] += 1
             return lead

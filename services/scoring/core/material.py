@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
-from services.scoring.core.emit import CauseIn, EmitIn, Member, chosen
+from services.scoring.core.emit import CAUSES_MAX, CauseIn, EmitIn, Member, chosen
 from services.scoring.core.fold import Folded, Reversal, Row, cause
 from services.scoring.core.link import Lead, Ties
 
@@ -43,14 +43,18 @@ def told(done: Folded, ties: Ties, step: float, recent: Mapping[bytes, Sequence[
                 done.visitors.add(profile.key)
             else:
                 due.add(found.id)
-    for some in (done.rows, done.side):
+    for some in (done.rows, done.side) if due else ():
         for row in some.values():
             lead = row.lead
             if lead is not None:
                 if lead.merged_into is not None:
                     lead = ties.root(lead)
                 if lead.id in due:
-                    rows.setdefault(lead.id, []).append(row)
+                    of_lead = rows.get(lead.id)
+                    if of_lead is None:
+                        rows[lead.id] = [row]
+                    else:
+                        of_lead.append(row)
     done.visitors = {key for key in done.visitors if ties.lead_of(key) is None}
     emits: list[EmitIn] = []
     lost: dict[bytes, list[bytes]] = {}
@@ -79,8 +83,8 @@ def _emit(  # noqa: PLR0917 all that is known of the lead
     lost: list[bytes],
     recent: Mapping[bytes, Sequence[CauseIn]],
 ) -> EmitIn:
-    causes = [(row.alert and row.weight > 0, cause(row)) for row in rows]
-    as_of = max((row.event.received_ms for row in rows), default=done.newest_ms)
+    as_of = max([row.event.received_ms for row in rows], default=done.newest_ms)
+    causes = [(row.alert and row.weight > 0, cause(row)) for row in _newest(rows)]
     causes += [(True, _taken_back(one)) for one in reversals]
     for key, _ in ties.changes.joined:
         if key in recent and (owner := ties.lead_of(key)) is not None and owner.id == lead.id:
@@ -95,6 +99,13 @@ def _emit(  # noqa: PLR0917 all that is known of the lead
         chosen(causes),
         merged_from=sorted(lost),
     )
+
+
+def _newest(rows: list[Row]) -> list[Row]:
+    """Those of which `chosen` may take some, before causes are made of them: busy leads have many events in a batch."""
+    if len(rows) <= CAUSES_MAX:
+        return rows
+    return sorted(rows, key=lambda row: (row.alert and row.weight > 0, row.event.at_ms, row.event.id))[-CAUSES_MAX:]
 
 
 def _taken_back(one: Reversal) -> CauseIn:

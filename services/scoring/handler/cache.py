@@ -50,13 +50,21 @@ class Cache:
         """What need not be looked up."""
         links: dict[bytes, Link] = {}
         leads: dict[bytes, Lead] = {}
+        settled, settled_leads = self.settled, self.settled_leads
         for key in keys:
-            link = self.settled.get(key)
-            chain = None if link is None else self._chain(link)
-            if link is not None and chain is not None:
-                links[key] = link
-                for lead in chain:
-                    leads[lead.id] = lead
+            link = settled.get(key)
+            if link is None:
+                continue
+            lead = settled_leads.get(link.lead)
+            if lead is None:
+                continue
+            if lead.merged_into is not None:
+                chain = self._chain(link)
+                if chain is None:
+                    continue
+                leads.update((one.id, one) for one in chain)
+            links[key] = link
+            leads[lead.id] = lead
         return links, leads
 
     def _chain(self, link: Link) -> list[Lead] | None:

@@ -7,7 +7,7 @@ again, so the database alone is the truth.
 
 import asyncio
 import gc
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, Final
 
 import structlog
@@ -56,7 +56,7 @@ COMMITTED: Final = crash.step("scoring.committed", "the batch is committed, noth
 class Work:
     """A batch ready to be written."""
 
-    __slots__ = ("body", "cache", "dead", "deletions", "done", "emits", "input", "seq", "ties")
+    __slots__ = ("body", "cache", "dead", "deletions", "done", "emits", "input", "segment", "seq", "ties")
 
     def __init__(
         self,
@@ -78,6 +78,7 @@ class Work:
         self.deletions = done.deletions
         self.input = pack(emits)
         self.body: list[Any] = write.body_arguments(done, ties, emits, erasures)
+        self.segment = _compressed(write.segment_of(done))
 
 
 class ScoringHandler:
@@ -152,7 +153,7 @@ class ScoringHandler:
                     profile.used = seq
                     cache.profiles[key] = profile
             self._policy_and_companies()
-            ties = Ties(links, leads, seq, self._companies.of_email, self._forgotten.apart)
+            ties = Ties(links, leads, seq, self._companies.of_email)
             done, emits = await self._fold(cache, found.known, events, ties, seq, recent)
             work = Work(seq, cache, dead=dead, done=done, ties=ties, emits=emits, erasures=self._forgotten.erasures)
             cache.touched.append((seq, [*done.profiles, *found.profiles]))
@@ -167,22 +168,25 @@ class ScoringHandler:
         outbox = self.outbox
         if outbox is None:
             raise TypeError("the handler has no outbox")
+        segment = await work.segment
         began = self._clock.monotonic()
         fence = fence_arguments(batch)
         staged: Staged | None = None
         async with self._writing.use() as pg:
             if work.dead or work.deletions or (work.emits and outbox.direct):
-                staged = await self._in_steps(pg, batch, work, outbox, fence)
+                staged = await self._in_steps(pg, batch, work, segment, outbox, fence)
             elif work.emits:
                 row = outbox.next_row(work.input)
                 told = await pg.fetchrow(
                     write.APPLY,
-                    *write.arguments(fence, (batch.stage, row.lane, row.seq, work.input, row.published), work.body),
+                    *write.arguments(
+                        fence, (batch.stage, row.lane, row.seq, work.input, row.published), work.body, segment
+                    ),
                 )
                 payload = framed(work.input, told["heads"], told["members"])
                 staged = Staged(row.lane, row.seq, payload, row.published)
             else:
-                await pg.fetchrow(write.APPLY, *write.arguments(fence, write.NO_ROW, work.body))
+                await pg.fetchrow(write.APPLY, *write.arguments(fence, write.NO_ROW, work.body, segment))
         crash.reach(COMMITTED)
         self._done_seq = work.seq
         self._meters.batch(work.done, work.ties, work.emits, len(work.dead), len(self._cache.profiles))
@@ -356,12 +360,14 @@ class ScoringHandler:
 
     # -- apply, when one call is not enough
 
-    async def _in_steps(self, pg: Any, batch: Batch, work: Work, outbox: Outbox, fence: Any) -> Staged | None:
+    async def _in_steps(  # noqa: PLR0917 what `apply` has at hand
+        self, pg: Any, batch: Batch, work: Work, segment: bytes, outbox: Outbox, fence: Any
+    ) -> Staged | None:
         """The same writes in an open transaction: dead letters, erasures, or a log that lies in this database."""
         async with pg.transaction():
             if work.deletions:
                 await erase.alone(pg)
-            told = await pg.fetchrow(write.APPLY, *write.arguments(fence, write.NO_ROW, work.body))
+            told = await pg.fetchrow(write.APPLY, *write.arguments(fence, write.NO_ROW, work.body, segment))
             crash.reach(APPLIED)
             if work.dead:
                 await bury(pg, batch.stage, batch.topic, work.dead)
@@ -374,6 +380,16 @@ class ScoringHandler:
             staged = await outbox.stage_payload(pg, framed(pack(emits), heads, members)) if emits else None
             crash.reach(STAGED)
         return staged
+
+
+def _compressed(raw: list[bytes]) -> Awaitable[bytes]:
+    """The segment's body; a large one is compressed beside the loop, on another core."""
+    loop = asyncio.get_running_loop()
+    if len(raw) >= ROWS_A_TURN:
+        return loop.run_in_executor(None, probe.packed_bodies, raw)
+    made = loop.create_future()
+    made.set_result(probe.packed_bodies(raw) if raw else b"")
+    return made
 
 
 def _generations(events: list[Event], links: Mapping[bytes, Link]) -> set[bytes]:

@@ -43,7 +43,7 @@ class Meters:
 
     def batch(self, done: Folded, ties: Ties, emits: list[EmitIn], dead: int, cached: int) -> None:
         """One committed batch."""
-        for code, number in Tally(row.signal for row in done.rows.values()).items():
+        for code, number in Tally([row.signal for row in done.rows.values()]).items():
             EVENTS.labels(_NAMES.get(code, "custom")).inc(number)
         for why, number in (
             ("duplicate", done.duplicates),
@@ -53,8 +53,8 @@ class Meters:
         ):
             if number:
                 PASSED.labels(why).inc(number)
-        for emit in emits:
-            MESSAGES.labels(emit.kind).inc()
+        for kind, number in Tally([emit.kind for emit in emits]).items():
+            MESSAGES.labels(kind).inc(number)
         for reason, number in ties.changes.refused.items():
             REFUSED.labels(reason).inc(number)
         MERGES.inc(len(ties.changes.merged))

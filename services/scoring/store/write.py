@@ -10,7 +10,6 @@ from services.scoring.core.link import Lead, Ties
 from services.scoring.core.profile import Profile
 from services.scoring.core.read import DAY_MS
 from services.scoring.store.packed import UUID_OID, blobs, numbers, texts, uuids
-from services.scoring.store.probe import packed_bodies
 
 TYPES: Final = (
     "text,text,int4[],int8[],int8[],int8[]",
@@ -48,21 +47,19 @@ Columns = tuple[Any, ...]
 
 
 def body_arguments(done: Folded, ties: Ties, emits: list[EmitIn], erasures: int) -> list[Any]:
-    """Everything but the fence and the outbox row. Versions of the profiles move on: call once per batch.
+    """Everything but the fence, the outbox row and the segment. Versions of the profiles move on: call once per batch.
 
     Args:
         erasures: How many erasures the fold knew of.
     """
     ids, side = sorted(done.rows), sorted(done.side)
-    rows = [done.rows[id_] for id_ in ids]
-    aside = [done.side[id_] for id_ in side]
+    rows, aside = [done.rows[id_] for id_ in ids], [done.side[id_] for id_ in side]
     day = max(done.newest_ms, 0) // DAY_MS
     bumps = {emit.lead: READ if emit.only is None and emit.kind != "merged" else TOLD for emit in emits}
     created = {id_: lead for id_, lead in ties.changes.created.items() if lead.merged_into is None}
     return [
         erasures,
         day,
-        packed_bodies([row.event.body for row in (*rows, *aside)]) if rows or aside else b"",
         *_events(ids, rows, 0),
         *_events(side, aside, len(rows)),
         *_profiles(done.profiles),
@@ -75,9 +72,15 @@ def body_arguments(done: Folded, ties: Ties, emits: list[EmitIn], erasures: int)
     ]
 
 
-def arguments(fence: FenceArguments, row: OutboxRow, body: list[Any]) -> list[Any]:
+def segment_of(done: Folded) -> list[bytes]:
+    """The bodies of the batch, in the order of the places that `body_arguments` gives them."""
+    return [some[id_].event.body for some in (done.rows, done.side) for id_ in sorted(some)]
+
+
+def arguments(fence: FenceArguments, row: OutboxRow, body: list[Any], segment: bytes) -> list[Any]:
     """All arguments of `APPLY`."""
-    return [*fence, *row, *body]
+    known, day, *columns = body
+    return [*fence, *row, known, day, segment, *columns]
 
 
 def _turned(rows: list[tuple[Any, ...]], width: int) -> Iterable[tuple[Any, ...]]:

@@ -6,7 +6,7 @@ identifier, its later events go to a new profile (a generation of the cookie) of
 
 from bisect import bisect_right
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -96,16 +96,23 @@ class Ties:
         links, leads: What was read ahead, with what earlier batches in flight have changed.
         seq: Number of this batch.
         account_of: Domain of the account of an e-mail address, or None.
+        apart: Pairs of leads that somebody parted by hand: nothing that comes in joins them again.
     """
 
     def __init__(
-        self, links: dict[bytes, Link], leads: dict[bytes, Lead], seq: int, account_of: Callable[[str], str | None]
+        self,
+        links: dict[bytes, Link],
+        leads: dict[bytes, Lead],
+        seq: int,
+        account_of: Callable[[str], str | None],
+        apart: Collection[frozenset[bytes]] = (),
     ) -> None:
         self.links = links
         self.leads = leads
         self.changes = Changes()
         self._seq = seq
         self._account_of = account_of
+        self._apart = apart
 
     def root(self, lead: Lead) -> Lead:
         """The lead that lives on."""
@@ -203,7 +210,8 @@ class Ties:
             if trusted and not link.verified:
                 self._vouch(link)
             return lead
-        if not other.kinds or (trusted and link.verified and not lead.kinds & other.kinds):
+        joins = not other.kinds or (trusted and link.verified and not lead.kinds & other.kinds)
+        if joins and not self._kept_apart(lead, other):
             return self._merge(lead, other)
         self._turn(ident, lead, link, at, trusted=trusted)
         return lead
@@ -260,7 +268,15 @@ class Ties:
         self._stored(link)
         link.verified = True
 
+    def _kept_apart(self, one: Lead, other: Lead) -> bool:
+        if not self._apart or frozenset((one.id, other.id)) not in self._apart:
+            return False
+        self.changes.refused["parted_by_hand"] += 1
+        return True
+
     def _move(self, link: Link, old: Lead, new: Lead) -> None:
+        if self._kept_apart(old, new):
+            return
         if new.size >= SIZE_MAX or (link.kind == EMAIL and new.emails >= EMAILS_MAX):
             self.changes.refused["too_many_identifiers"] += 1
             return
@@ -276,6 +292,8 @@ class Ties:
             new.emails += 1
 
     def _merge(self, lead: Lead, other: Lead) -> Lead:
+        if self._kept_apart(lead, other):
+            return lead
         if lead.size + other.size > SIZE_MAX or lead.emails + other.emails > EMAILS_MAX:
             self.changes.refused["too_many_identifiers"] += 1
             return lead

@@ -153,7 +153,7 @@ class ScoringHandler:
                     profile.used = seq
                     cache.profiles[key] = profile
             self._policy_and_companies()
-            ties = Ties(links, leads, seq, self._companies.of_email)
+            ties = Ties(links, leads, seq, self._companies.of_email, self._forgotten.apart)
             done, emits = await self._fold(cache, found.known, events, ties, seq, recent)
             work = Work(seq, cache, dead=dead, done=done, ties=ties, emits=emits, erasures=self._forgotten.erasures)
             cache.touched.append((seq, [*done.profiles, *found.profiles]))

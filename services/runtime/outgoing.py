@@ -7,7 +7,7 @@ that resolves to something else the second time gains nothing.
 import asyncio
 import ipaddress
 import socket
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Final, Literal
 
 import httpx
@@ -38,6 +38,66 @@ class Reply(msgspec.Struct, frozen=True):
     body: bytes
 
 
+Networks = Sequence[ipaddress.IPv4Network | ipaddress.IPv6Network]
+
+
+def networks_of(settings: Settings) -> Networks:
+    """The networks of our own that may be called: `LEAD_ROUTER_OUTGOING_NETWORKS`."""
+    return [ipaddress.ip_network(one.strip()) for one in settings.outgoing_networks.split(",") if one.strip()]
+
+
+async def judged(host: str, port: int, *, ours: Networks, local: bool = False, ours_only: bool = False) -> str:
+    """The first address of a name, once every address of it has been judged: connect to that and to nothing else.
+
+    Args:
+        local: This machine itself may be called.
+        ours_only: Only `ours`, not the public internet: for calls that nobody encrypts.
+
+    Raises:
+        Refused: `address_refused`.
+        OSError: The name has no address.
+    """
+    found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    addresses = [str(one[4][0]) for one in found]
+    for address in addresses:
+        ip = ipaddress.ip_address(address)
+        if any(ip in network for network in ours):
+            continue
+        if ours_only:
+            msg = f"{host} is called by https only"
+            raise Refused(msg, code="address_refused")
+        ip = _inner(ip)
+        if (ip.is_global and not ip.is_multicast) or (local and ip.is_loopback):
+            continue
+        msg = f"{host} is {address}, an address that is not of the public internet"
+        raise Refused(msg, code="address_refused")
+    return addresses[0]
+
+
+async def dial(settings: Settings, host: str, port: int, *, call_s: float = CALL_S) -> socket.socket:
+    """A connected socket to a far side that does not speak HTTP, judged and pinned as `Outgoing` does.
+
+    Raises:
+        Unavailable: It cannot be reached now.
+        Refused: `address_refused`.
+    """
+    try:
+        async with asyncio.timeout(call_s):
+            address = await judged(host, port, ours=networks_of(settings))
+            family = socket.AF_INET6 if ":" in address else socket.AF_INET
+            reached = socket.socket(family, socket.SOCK_STREAM)
+            reached.setblocking(False)
+            try:
+                await asyncio.get_running_loop().sock_connect(reached, (address, port))
+            except BaseException:
+                reached.close()
+                raise
+            return reached
+    except (OSError, TimeoutError) as error:
+        msg = f"{host} does not answer: {str(error) or type(error).__name__}"
+        raise Unavailable(msg, code="far_side_away", detail="not_sent") from error
+
+
 class Outgoing:
     """Calls to one far side.
 
@@ -58,7 +118,7 @@ class Outgoing:
             raise Refused(msg, code="address_refused") from error
         self._call_s = call_s
         self._local = by_operator and settings.environment == "local" and self._base.host in _LOOPBACK
-        self._ours = [ipaddress.ip_network(one.strip()) for one in settings.outgoing_networks.split(",") if one.strip()]
+        self._ours = networks_of(settings)
         self._http = httpx.AsyncClient(
             timeout=call_s,
             follow_redirects=False,
@@ -113,25 +173,12 @@ class Outgoing:
         await self._http.aclose()
 
     async def _address(self, url: httpx.URL) -> str:
-        if url.scheme not in ("http", "https") or (url.scheme == "http" and not self._local and not self._ours):
+        port = url.port or (443 if url.scheme == "https" else 80)
+        plain = url.scheme == "http"
+        if url.scheme not in ("http", "https") or (plain and not self._local and not self._ours):
             msg = f"{url.host} is called by https only"
             raise Refused(msg, code="address_refused")
-        port = url.port or (443 if url.scheme == "https" else 80)
-        found = await asyncio.get_running_loop().getaddrinfo(url.host, port, type=socket.SOCK_STREAM)
-        addresses = [str(one[4][0]) for one in found]
-        for address in addresses:
-            ip = ipaddress.ip_address(address)
-            if any(ip in network for network in self._ours):
-                continue
-            if url.scheme == "http" and not self._local:
-                msg = f"{url.host} is called by https only"
-                raise Refused(msg, code="address_refused")
-            ip = _inner(ip)
-            if (ip.is_global and not ip.is_multicast) or (self._local and ip.is_loopback):
-                continue
-            msg = f"{url.host} is {address}, an address that is not of the public internet"
-            raise Refused(msg, code="address_refused")
-        return addresses[0]
+        return await judged(url.host, port, ours=self._ours, local=self._local, ours_only=plain and not self._local)
 
     @staticmethod
     async def _read(answer: httpx.Response, url: httpx.URL) -> bytes:

@@ -18,7 +18,8 @@ How to add a channel, `carrier` say:
 Text of leads is hostile: escape it for the channel in a pure function in `core/`, with a test.
 """
 
-from collections.abc import Callable, Mapping
+import socket
+from collections.abc import Awaitable, Callable, Mapping
 from datetime import datetime
 from typing import Any, Final, Protocol
 
@@ -111,9 +112,10 @@ class FarChannel(Protocol):
 
 
 class Tools(msgspec.Struct, frozen=True):
-    """What channels are made with. `connect` opens a bounded HTTP client for an address."""
+    """What channels are made with. `connect` opens a bounded HTTP client for an address, `dial` a socket to host and port."""
 
     connect: Callable[[str], Outgoing]
+    dial: Callable[[str, int], Awaitable[socket.socket]]
     links: Links = Links()
 
 

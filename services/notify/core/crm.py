@@ -1,0 +1,105 @@
+"""What does a notice ask of a CRM? The person gets an owner and a task; when the notice is over, so is the task.
+
+None of the CRMs has a key for creates: the task carries our id in its text, and is looked for before it is made.
+"""
+
+from datetime import datetime, timedelta
+from typing import Final, Literal
+
+import msgspec
+
+from services.directory.core.people import Rep
+from services.notify.core.mail import flat
+from services.notify.core.notice import Notice
+from services.notify.core.slack import LABEL
+from services.notify.core.words import DID, path_of, who_of
+
+SetOwner = Literal["offer", "accept", "never"]
+OWNER_WHEN: Final = ("offer", "accept", "never")
+# A task without a due time of its own: the first reaction decides (SLA of the policy stands in the inbox).
+DUE_IN: Final = timedelta(hours=1)
+SUBJECT_MAX: Final = 200
+BODY_MAX: Final = 4000
+
+
+class Job(msgspec.Struct, frozen=True, kw_only=True):
+    """What is to be done for one person.
+
+    Attributes:
+        id: Stands in the task's text; the same for all tries.
+        email: Finds the person.
+        rep_email: Finds the owner.
+        own: Make the rep the owner.
+        task: Create the task, unless it is there.
+        finish: Id of the task that is over; empty: none.
+    """
+
+    id: str
+    email: str
+    name: str = ""
+    title: str = ""
+    company: str = ""
+    rep_email: str
+    subject: str = ""
+    body: str = ""
+    due_at: datetime
+    own: bool = False
+    task: bool = False
+    finish: str = ""
+
+
+def marker(order_id: str) -> str:
+    """What the task is found by again."""
+    return f"lead-router:{order_id}"
+
+
+def job(
+    notice: Notice, rep: Rep, *, order_id: str, change: bool, set_owner: SetOwner, task: str, lead_url: str
+) -> Job | None:
+    """The job of an order; None: there is nothing to do, or nobody to do it for.
+
+    Args:
+        change: The notice has changed since the task was made.
+        task: Id of the task that was made; empty: none.
+        lead_url: The lead's page; empty: not known.
+    """
+    email, offer = notice.lead.email, notice.assignment
+    if not email or not rep.email:
+        return None
+    accepted = offer is not None and offer.state == "accepted"
+    own = set_owner == "offer" if not change else set_owner == "accept" and accepted and notice.open
+    finish = task if change and not notice.open and not accepted else ""
+    if change and not own and not finish:
+        return None
+    who = who_of(notice.lead, notice.account)
+    return Job(
+        id=order_id,
+        email=email,
+        name=notice.lead.name or "",
+        title=notice.lead.title or "",
+        company=(notice.account.name or notice.account.domain) if notice.account else "",
+        rep_email=rep.email,
+        subject=flat(f"{LABEL.get(notice.kind, 'News')}: {who}", SUBJECT_MAX),
+        body=_body(notice, order_id, lead_url),
+        due_at=notice.created_at + DUE_IN,
+        own=own,
+        task=not change,
+        finish=finish,
+    )
+
+
+def names_of(name: str) -> tuple[str, str]:
+    """First and last name, as a CRM wants them; the last name is never empty."""
+    first, _, last = name.strip().partition(" ")
+    return (first, last) if last else ("", first or "Unknown")
+
+
+def _body(notice: Notice, order_id: str, lead_url: str) -> str:
+    did = [
+        f"- {flat(DID.get(one.signal, one.signal) + (' ' + path_of(one.url) if one.url else ''), 200)}"
+        for one in notice.what[-8:]
+    ]
+    say = notice.say
+    parts = [notice.why, "\n".join(did), f"What to say:\n{say.body}" if say is not None else "", lead_url]
+    text = "\n\n".join(part for part in parts if part)
+    return f"{text[:BODY_MAX]}\n\n[{marker(order_id)}]"

@@ -11,6 +11,7 @@ from services.console.pages.policy import PolicyPages
 from services.console.pages.sources import SourcePages
 from services.console.pages.templates import TemplatePages
 from services.console.pages.tokens import TokenPages
+from services.console.pages.trial import TrialPages
 from services.console.rooms import ConsoleRooms
 
 
@@ -18,6 +19,7 @@ def desk_routes(frame: Frame, rooms: ConsoleRooms) -> list[BaseRoute]:
     """Their routes."""
     return [
         *PolicyPages(frame, rooms).routes(),
+        *TrialPages(frame, rooms).routes(),
         *MatrixPages(frame, rooms).routes(),
         *TemplatePages(frame, rooms).routes(),
         *FunnelPages(frame, rooms).routes(),

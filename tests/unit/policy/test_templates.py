@@ -10,6 +10,7 @@ from services.policy.core.sentences import MOST_CHARS
 from services.policy.core.template import Template, pick_template, wrong_in
 
 EXAMPLE = Path("examples/policy.yaml").read_text()
+POLICY = compile_policy(EXAMPLE)
 VALUES = {
     "lead.first_name": "Anni",
     "lead.name": "Anni Virta",
@@ -56,12 +57,13 @@ def test_values_are_never_read_as_templates() -> None:
         ("{% if why %}\n{{ lead.frist_name }}{% endif %}", 2, 4, "unknown name {{ lead.frist_name }}"),
         ("{% if why %}{% for x in why %}{% endfor %}{% endif %}", 1, 1, "a loop is not for templates"),
         ("{{ why | map('x') }}", 1, 10, "there is no filter map here"),
-        ("{{ why is divisibleby 3 }}", 1, 11, "there is no test divisibleby here"),
+        ("{% if why %}{{ why is divisibleby 3 }}{% endif %}", 1, 23, "there is no test divisibleby here"),
+        ("{{ why[0] }}", 1, 4, "unknown name {{ why[0] }}"),
         ("{{ why.__class__ }}{{ why | upper }}", 1, 4, "unknown name {{ why.__class__ }}"),
-        ("{{ ().__class__ }}", 1, 1, "an attribute is not for templates"),
-        ("{{ why * 99999 }}", 1, 1, "mul is not for templates"),
-        ("{{ range(9) }}", 1, 1, "a call is not for templates"),
-        ("{{ why[0] }}", 1, 1, "an item is not for templates"),
+        ("{% if why %}{{ ().__class__ }}{% endif %}", 1, 1, "an attribute is not for templates"),
+        ("{% if why %}{{ why * 99999 }}{% endif %}", 1, 1, "mul is not for templates"),
+        ("{% if why %}{{ range(9) }}{% endif %}", 1, 1, "a call is not for templates"),
+        ("{% if why %}{{ why[0] }}{% endif %}", 1, 1, "an item is not for templates"),
         ("{% if why %}{% set x = 1 %}{% endif %}", 1, 1, "assign is not for templates"),
         ("{% if why %}{% include 'x' %}{% endif %}", 1, 1, "include is not for templates"),
         ("ok\n{% if why %}", 2, 1, "not a template"),
@@ -99,10 +101,10 @@ def test_the_best_match_wins_language_included() -> None:
 
 
 @pytest.mark.parametrize("segment", ["enterprise", "midmarket", "volume", None])
+@pytest.mark.parametrize("stage", ["qualified", "ready_to_buy"])
 @pytest.mark.parametrize("language", ["en", "fi", "sv"])
-def test_the_example_speaks_three_languages(segment: str | None, language: str) -> None:
+def test_the_example_speaks_three_languages(segment: str | None, stage: str, language: str) -> None:
     """English is what stands without a language."""
-    policy = compile_policy(EXAMPLE)
-    found = policy.template_for(segment, "decision_maker", "qualified", language)
+    found = POLICY.template_for(segment, "decision_maker", stage, language)
     assert found is not None
     assert found.language == (None if language == "en" else language)

@@ -158,6 +158,11 @@ class NotifyService:
             log, topic, STAGE, self.handler, db, leases, settings, loops, on_fatal=on_fatal, clock=clock
         )
 
+    @property
+    def preferences(self) -> Desk | None:
+        """What each rep wants to hear, where and when; None in a process without channels."""
+        return self._channels.preferences if self._channels is not None else None
+
     def routes(self) -> list[BaseRoute]:
         """Plain routes: streams and the site's snippet."""
         return [

@@ -4,6 +4,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, Final
 from urllib.parse import urlencode
 
+import msgspec
 from pydantic import ValidationError
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
@@ -11,9 +12,10 @@ from starlette.routing import BaseRoute
 
 from services.console.frame import Frame, form
 from services.console.rooms import ConsoleRooms
-from services.console.views.availability import PAUSES, hours_of, pause_until, week, zones
+from services.console.views.availability import PAUSES, hours_of, pause_until, preferences_of, reach, week, zones
 from services.directory.core.people import Rep
 from services.directory.own import OwnAvailability, OwnBody
+from services.notify.core.preference import Preferences
 from services.runtime.access import Identity
 from services.runtime.errors import BadMessage, LeadRouterError, Refused
 from services.runtime.http import status_of
@@ -24,6 +26,7 @@ SAID: Final[Mapping[str, str]] = {
     "back": "The absence is taken away.",
     "paused": "Alerts are paused. Handovers still come.",
     "resumed": "Alerts are on again.",
+    "reach": "Saved. It counts from the next notice on.",
 }
 
 Make = Callable[[Mapping[str, str], Rep], OwnBody]
@@ -46,6 +49,7 @@ class AvailabilityPages:
             page("/me/absence", self._change("away", _away), "rep", method="POST"),
             page("/me/absence/remove", self._change("back", _back), "rep", method="POST"),
             page("/me/pause", self._change("paused", self._pause), "rep", method="POST"),
+            page("/me/reach", self.reach, "rep", method="POST"),
         )
 
     async def me(self, request: Request) -> Response:
@@ -55,7 +59,24 @@ class AvailabilityPages:
             reps = sorted((rep for rep in self._rooms.directory.view.reps.values() if rep.active), key=lambda r: r.name)
             return self._frame.draw("inbox_chooser.html", identity=identity, reps=reps, where="/me")
         said = SAID.get(request.query_params.get("said", ""))
-        return self._draw(identity, self._rep(identity, request), said=said)
+        return await self._draw(identity, self._rep(identity, request), said=said)
+
+    async def reach(self, request: Request) -> Response:
+        """Channels by kind, quiet hours, how often at most, who steps in."""
+        identity = await self._frame.signed_in(request)
+        rep = self._rep(identity, request)
+        fields = await form(request, 65_536)
+        desk = self._rooms.notify.preferences
+        if desk is None:
+            raise Refused("there are no channels here", code="not_found")
+        try:
+            asked = preferences_of(fields, await desk.shown(rep.id))
+            await desk.set(rep.id, msgspec.convert(asked, Preferences), identity.name)
+        except BadMessage as error:
+            if "text/html" not in request.headers.get("accept", ""):
+                raise
+            return await self._draw(identity, rep, status=422, problem=error.message, tried=fields)
+        return self._back(identity, rep, "reach")
 
     def _change(self, code: str, make: Make) -> Callable[[Request], Awaitable[Response]]:
         async def changed(request: Request) -> Response:
@@ -68,18 +89,16 @@ class AvailabilityPages:
                 status = status_of(error)
                 if status >= 500 or status == 429 or "text/html" not in request.headers.get("accept", ""):
                     raise
-                return self._draw(identity, rep, status=status, problem=error.message, tried=fields)
+                return await self._draw(identity, rep, status=status, problem=error.message, tried=fields)
             except ValidationError as error:
-                return self._draw(identity, rep, status=422, problem=error.errors()[0]["msg"], tried=fields)
-            query = {"said": "resumed" if code == "paused" and fields.get("pause") == "off" else code}
-            if identity.role == "admin":
-                query["rep"] = rep.id
-            return RedirectResponse(f"/me?{urlencode(query)}", 303)
+                return await self._draw(identity, rep, status=422, problem=error.errors()[0]["msg"], tried=fields)
+            return self._back(identity, rep, "resumed" if code == "paused" and fields.get("pause") == "off" else code)
 
         return changed
 
-    def _draw(self, identity: Identity, rep: Rep, status: int = 200, **more: Any) -> Response:
+    async def _draw(self, identity: Identity, rep: Rep, status: int = 200, **more: Any) -> Response:
         now = self._frame.clock.now()
+        desk = self._rooms.notify.preferences
         return self._frame.draw(
             "me.html",
             status,
@@ -87,10 +106,20 @@ class AvailabilityPages:
             rep=rep,
             week=week(rep, now, self._rooms.directory.view.available(rep.id, now)),
             zones=zones(),
+            reach=reach(await desk.shown(rep.id)) if desk is not None else None,
+            colleagues=sorted(
+                (one.id, one.name or one.id)
+                for one in self._rooms.directory.view.reps.values()
+                if one.active and one.id != rep.id
+            ),
             pauses=PAUSES,
             query="?" + urlencode({"rep": rep.id}) if identity.role == "admin" else "",
             **{"said": None, "problem": None, "tried": {}, **more},
         )
+
+    def _back(self, identity: Identity, rep: Rep, code: str) -> Response:
+        query = {"said": code, **({"rep": rep.id} if identity.role == "admin" else {})}
+        return RedirectResponse(f"/me?{urlencode(query)}", 303)
 
     def _rep(self, identity: Identity, request: Request) -> Rep:
         asked = request.query_params.get("rep", "") if identity.role == "admin" else identity.rep

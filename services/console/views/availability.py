@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from datetime import datetime, time, timedelta
 from functools import lru_cache
-from typing import Final
+from typing import Any, Final
 from zoneinfo import ZoneInfo, available_timezones
 
 import msgspec
@@ -13,6 +13,14 @@ from services.directory.core.calendar import Availability
 from services.directory.core.hours import DAYS, MIDNIGHT, parse_hours
 from services.directory.core.people import ALWAYS, Absence, Rep
 
+KIND_NAMES: Final[Mapping[str, str]] = {
+    "handover": "A lead is offered to you",
+    "visiting_now": "Somebody is on the site now",
+    "opened": "Somebody opened a mail",
+    "clicked": "Somebody clicked a link",
+    "you_missed": "What you missed",
+    "due": "Reminders",
+}
 DAY_NAMES: Final = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
 PAUSES: Final[tuple[tuple[str, str], ...]] = (
     ("1h", "1 hour"),
@@ -67,6 +75,50 @@ def week(rep: Rep, now: datetime, available: Availability) -> Week:
         state=_state(available),
         until=clock(available.until, rep.timezone) if available.until is not None else None,
     )
+
+
+class Reach(msgspec.Struct, frozen=True, kw_only=True):
+    """Where and when a rep wants to be told. `kinds`: (kind, name, ids of its channels)."""
+
+    quiet_hours: str
+    per_hour: int | None
+    delegate: str
+    channels: list[tuple[str, str]]
+    kinds: list[tuple[str, str, frozenset[str]]]
+    own: bool
+
+
+def reach(shown: Mapping[str, Any]) -> Reach:
+    """The preferences of a rep, as notify tells them, for the page."""
+    effective, there = shown["effective"], shown["channels"]
+    asked = effective.get("channels") or {}
+
+    def chosen(kind: str) -> frozenset[str]:
+        return frozenset(asked[kind] if kind in asked else [one["id"] for one in there if kind in one["kinds"]])
+
+    return Reach(
+        quiet_hours=effective.get("quiet_hours") or "",
+        per_hour=effective.get("interrupts_per_hour"),
+        delegate=effective.get("delegate") or "",
+        channels=[(one["id"], one["name"]) for one in there],
+        kinds=[(kind, KIND_NAMES.get(kind, kind), chosen(kind)) for kind in shown["kinds"]],
+        own=bool(shown["own"]),
+    )
+
+
+def preferences_of(fields: Mapping[str, str], shown: Mapping[str, Any]) -> dict[str, Any]:
+    """What a posted form asks for, over what was said before and the form does not hold."""
+    if fields.get("reset"):
+        return {}
+    own = dict(shown["own"])
+    own["quiet_hours"] = " ".join(fields.get("quiet_hours", "").split())
+    number = fields.get("per_hour", "")
+    own["interrupts_per_hour"] = int(number) if number.isascii() and number.isdigit() and len(number) < 4 else None
+    own["delegate"] = fields.get("delegate") or None
+    if shown["channels"]:
+        ids = [one["id"] for one in shown["channels"]]
+        own["channels"] = {kind: [one for one in ids if fields.get(f"{kind}|{one}")] for kind in shown["kinds"]}
+    return {name: value for name, value in own.items() if value is not None}
 
 
 def hours_of(fields: Mapping[str, str]) -> str:

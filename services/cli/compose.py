@@ -14,7 +14,6 @@ from starlette.routing import BaseRoute
 from schemas.topics import STAGES, StageName
 from services.console.api import console_routes
 from services.console.rooms import ConsoleRooms
-from services.console.trial_api import trial_router
 from services.directory.api import BODY_LIMITS, directory_router
 from services.directory.own import OwnAvailability, own_router
 from services.directory.rows import DirectoryStore
@@ -30,6 +29,7 @@ from services.policy.api import policy_router
 from services.policy.cache import PolicyCache
 from services.policy.core.lint import Known
 from services.policy.store import PolicyStore
+from services.policy.sweeping import sweep_router
 from services.router.commands.effects import SOURCE as ROUTER
 from services.router.core.claim import Asked
 from services.router.service import RouterService
@@ -45,6 +45,7 @@ from services.runtime.http import make_app
 from services.runtime.secretbox import open_secret_box
 from services.runtime.settings import Settings
 from services.scoring.service import ScoringService
+from services.scoring.store.sweep import SweepStore
 
 log = structlog.get_logger(__name__)
 
@@ -275,12 +276,9 @@ def _forgotten(db: Database) -> Callable[[Sequence[tuple[str, int]]], Awaitable[
 
 def application(have: Rooms, built: Sequence[Service]) -> FastAPI:
     """The HTTP application of a process that has these stages."""
-    console = _console(have, built)
-    pages = console_routes(console) if console is not None else []
-    trials = [trial_router(console)] if console is not None else []
     return make_app(
-        routes=[*health_routes(have.loops), *(r for s in built for r in s.routes()), *pages],
-        routers=[*(r for s in built for r in s.routers()), *_room_routers(have), *trials],
+        routes=[*health_routes(have.loops), *(r for s in built for r in s.routes()), *_pages(have, built)],
+        routers=[*(r for s in built for r in s.routers()), *_room_routers(have)],
         access=have.access,
         body_max_bytes=have.settings.body_max_bytes,
         body_limits=BODY_LIMITS,
@@ -293,6 +291,7 @@ def _room_routers(have: Rooms) -> list[APIRouter]:
         access_router(have.access),
         log_router(have.db, have.log),
         policy_router(have.policies, have.policy_store, lambda: _known(have.directory)),
+        sweep_router(have.policies, have.policy_store, SweepStore(have.db)),
         directory_router(have.directory, have.directory_store),
         own_router(OwnAvailability(have.directory, have.directory_store, have.clock)),
     ]
@@ -304,26 +303,28 @@ def _known(directory: DirectoryCache) -> Known:
     return Known(pools=frozenset(view.pools), industries=industries)
 
 
-def _console(have: Rooms, built: Sequence[Service]) -> ConsoleRooms | None:
+def _pages(have: Rooms, built: Sequence[Service]) -> Sequence[BaseRoute]:
     """The console: only a process that has all stages shows it."""
     ingest = next((s for s in built if isinstance(s, IngestService)), None)
     notify = next((s for s in built if isinstance(s, NotifyService)), None)
     router = next((s for s in built if isinstance(s, RouterService)), None)
     scoring = next((s for s in built if isinstance(s, ScoringService)), None)
     if ingest is None or notify is None or router is None or scoring is None:
-        return None
-    return ConsoleRooms(
-        access=have.access,
-        clock=have.clock,
-        db=have.db,
-        log=have.log,
-        loops=have.loops,
-        ingest=ingest,
-        notify=notify,
-        router=router,
-        scoring=scoring,
-        directory=have.directory,
-        directory_store=have.directory_store,
-        policies=have.policies,
-        policy_store=have.policy_store,
+        return ()
+    return console_routes(
+        ConsoleRooms(
+            access=have.access,
+            clock=have.clock,
+            db=have.db,
+            log=have.log,
+            loops=have.loops,
+            ingest=ingest,
+            notify=notify,
+            router=router,
+            scoring=scoring,
+            directory=have.directory,
+            directory_store=have.directory_store,
+            policies=have.policies,
+            policy_store=have.policy_store,
+        )
     )

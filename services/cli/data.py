@@ -16,9 +16,11 @@ from services.policy.core.compile import compile_policy
 from services.policy.core.diff import diff_policies
 from services.policy.core.problems import PolicyError
 from services.policy.store import PolicyStore, Stored
+from services.policy.sweeping import activated
 from services.runtime.access import Access, Role, TokenInfo
 from services.runtime.clock import SystemClock
 from services.runtime.errors import BadMessage, Misconfigured
+from services.scoring.store.sweep import SweepStore
 
 tokens = typer.Typer(no_args_is_help=True, help="Tokens of people and programs.")
 policy = typer.Typer(no_args_is_help=True, help="The rules: check, put in force, roll back.")
@@ -126,6 +128,33 @@ def policy_rollback(
             return await PolicyStore(db).rollback(WHO, to)
 
     out.print(f"Version {going(work()).version} is in force.")
+
+
+@policy.command("activate")
+def policy_activate(
+    version: int,
+    sweep: Annotated[bool, typer.Option("--sweep", help="Put it to every lead at once, without alerts")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask before a sweep")] = False,
+) -> None:
+    """Put a saved version in force; leads come under it with their next event, or at once with --sweep."""
+
+    async def count() -> int:
+        async with opened(settings()) as db:
+            await PolicyStore(db).get(version)  # before anybody is asked
+            return await SweepStore(db).preview()
+
+    async def work() -> Stored:
+        async with opened(settings()) as db:
+            return await activated(PolicyStore(db), SweepStore(db), version, WHO, sweep=sweep)
+
+    leads = going(count()) if sweep else 0
+    if sweep and not yes:
+        typer.confirm(f"Decide {leads:,} leads anew by version {version}?", abort=True)
+    stored = going(work())
+    out.print(f"Version {stored.version} is in force.")
+    if sweep:
+        per_s = settings().sweep_leads_per_s
+        out.print(f"{leads:,} leads are decided anew by a running service, {per_s:,} a second, without alerts.")
 
 
 @policy.command("history")

@@ -84,6 +84,18 @@ class SweepStore:
         async with self._db.raw() as pg:
             return int(await pg.fetchval(COUNT))
 
+    async def state(self) -> dict[str, Any]:
+        """How far the sweep for a policy is, for people."""
+        one = await self.progress("policy")
+        return {
+            "state": "running" if one.wanted is not None else "idle",
+            "version": one.wanted or one.done or None,
+            "looked": one.looked,
+            "told": one.told,
+            "started_at": one.started_at,
+            "finished_at": one.finished_at,
+        }
+
     async def begin(self, version: int) -> None:
         """Put this version of the policy to every lead; one under way begins anew."""
         async with self._db.raw() as pg:

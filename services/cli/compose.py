@@ -14,6 +14,7 @@ from starlette.routing import BaseRoute
 from schemas.topics import STAGES, StageName
 from services.console.api import console_routes
 from services.console.rooms import ConsoleRooms
+from services.console.trial_api import trial_router
 from services.directory.api import BODY_LIMITS, directory_router
 from services.directory.own import OwnAvailability, own_router
 from services.directory.rows import DirectoryStore
@@ -276,9 +277,12 @@ def _forgotten(db: Database) -> Callable[[Sequence[tuple[str, int]]], Awaitable[
 
 def application(have: Rooms, built: Sequence[Service]) -> FastAPI:
     """The HTTP application of a process that has these stages."""
+    console = _console(have, built)
+    pages = console_routes(console) if console is not None else []
+    trials = [trial_router(console)] if console is not None else []
     return make_app(
-        routes=[*health_routes(have.loops), *(r for s in built for r in s.routes()), *_pages(have, built)],
-        routers=[*(r for s in built for r in s.routers()), *_room_routers(have)],
+        routes=[*health_routes(have.loops), *(r for s in built for r in s.routes()), *pages],
+        routers=[*(r for s in built for r in s.routers()), *_room_routers(have), *trials],
         access=have.access,
         body_max_bytes=have.settings.body_max_bytes,
         body_limits=BODY_LIMITS,
@@ -303,28 +307,26 @@ def _known(directory: DirectoryCache) -> Known:
     return Known(pools=frozenset(view.pools), industries=industries)
 
 
-def _pages(have: Rooms, built: Sequence[Service]) -> Sequence[BaseRoute]:
+def _console(have: Rooms, built: Sequence[Service]) -> ConsoleRooms | None:
     """The console: only a process that has all stages shows it."""
     ingest = next((s for s in built if isinstance(s, IngestService)), None)
     notify = next((s for s in built if isinstance(s, NotifyService)), None)
     router = next((s for s in built if isinstance(s, RouterService)), None)
     scoring = next((s for s in built if isinstance(s, ScoringService)), None)
     if ingest is None or notify is None or router is None or scoring is None:
-        return ()
-    return console_routes(
-        ConsoleRooms(
-            access=have.access,
-            clock=have.clock,
-            db=have.db,
-            log=have.log,
-            loops=have.loops,
-            ingest=ingest,
-            notify=notify,
-            router=router,
-            scoring=scoring,
-            directory=have.directory,
-            directory_store=have.directory_store,
-            policies=have.policies,
-            policy_store=have.policy_store,
-        )
+        return None
+    return ConsoleRooms(
+        access=have.access,
+        clock=have.clock,
+        db=have.db,
+        log=have.log,
+        loops=have.loops,
+        ingest=ingest,
+        notify=notify,
+        router=router,
+        scoring=scoring,
+        directory=have.directory,
+        directory_store=have.directory_store,
+        policies=have.policies,
+        policy_store=have.policy_store,
     )

@@ -137,6 +137,7 @@ PAGES = {
     "POST /me/absence": "r",
     "POST /me/absence/remove": "r",
     "POST /me/pause": "r",
+    "POST /me/reach": "r",
     "GET /sessions": "rom",
     "POST /sessions/end": "rom",
     "GET /overview": "om",

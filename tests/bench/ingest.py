@@ -3,6 +3,7 @@
 import asyncio
 import time
 import uuid
+from collections.abc import Mapping
 
 import msgspec
 
@@ -47,10 +48,12 @@ class Caller:
         self.port = port
         self.auth = base64.b64encode(f"{key}:".encode()).decode()
 
-    def request(self, path: str, body: bytes) -> bytes:
-        """A whole HTTP request."""
-        head = f"POST {path} HTTP/1.1\r\nHost: x\r\nAuthorization: Basic {self.auth}\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
-        return head.encode() + body
+    def request(self, path: str, body: bytes, headers: Mapping[str, str] | None = None) -> bytes:
+        """A whole HTTP request; with the key when no other headers are given."""
+        more = headers if headers is not None else {"Authorization": f"Basic {self.auth}"}
+        lines = [f"POST {path} HTTP/1.1", "Host: x", *(f"{name}: {value}" for name, value in more.items())]
+        lines += ["Content-Type: application/json", f"Content-Length: {len(body)}"]
+        return "\r\n".join([*lines, "", ""]).encode() + body
 
     async def run(self, requests: list[bytes], until: float) -> int:
         """Answers of 200 until the time is over."""

@@ -105,7 +105,7 @@ def demo(
 
 def main() -> None:
     """The entry point: our own errors become one clear line and an exit code."""
-    from services.cli import data, ops, sources  # noqa: F401 they register their commands
+    from services.cli import channels, data, ops, sources  # noqa: F401 they register their commands
 
     set_up_logging(None, "warning")  # a process that stays sets its own
     try:

@@ -44,7 +44,15 @@ ASKED: Final = {
     "ingest.spooled": "ingest",
 }
 # Needs a HubSpot: tests/integration/ingest/test_look_up_faults.py tries it.
-ELSEWHERE: Final = frozenset(("ingest.looked_up",))
+ELSEWHERE: Final = frozenset(
+    (
+        "ingest.looked_up",
+        # Need a channel: tests/integration/notify/test_deliveries.py tries them.
+        "notify.planned",
+        "notify.taken",
+        "notify.sent",
+    )
+)
 KAFKA_ONLY: Final = frozenset((*RELAY, "ingest.spooled"))
 
 

@@ -70,6 +70,8 @@ def judge(notice: Notice, facts: Facts, now: datetime) -> Verdict:
     seen = shown(notice, now, delivered=facts.delivered)
     was_news = stale(notice.kind, notice.state, notice.fresh_until, now)
     if facts.purpose == "change":
+        if facts.shown_seq == 0 and facts.who != "feed":
+            return Skip("never_told")
         return Skip("already_shown") if facts.shown_seq >= notice.seq else Send(seen, was_news)
     if facts.who == "feed":
         return Send(seen, was_news)

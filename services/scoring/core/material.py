@@ -1,6 +1,6 @@
 """What is worth telling? The messages that a folded batch makes: at most one a lead, and none about small changes."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from services.scoring.core.emit import CAUSES_MAX, CauseIn, EmitIn, Member, chosen
 from services.scoring.core.fold import Folded, Reversal, Row, cause
@@ -43,6 +43,8 @@ def told(done: Folded, ties: Ties, step: float, recent: Mapping[bytes, Sequence[
                 done.visitors.add(profile.key)
             else:
                 due.add(found.id)
+    if ties.changes.joined:
+        recent = with_visits(recent, done.rows.values(), {key for key, _ in ties.changes.joined})
     for some in (done.rows, done.side) if due else ():
         for row in some.values():
             lead = row.lead
@@ -72,6 +74,17 @@ def told(done: Folded, ties: Ties, step: float, recent: Mapping[bytes, Sequence[
             emits.append(_emit(lead, done, ties, rows.get(id_, []), reversed_.get(id_, []), lost.get(id_, []), recent))
     emits.sort(key=lambda emit: emit.lead)
     return emits
+
+
+def with_visits(
+    recent: Mapping[bytes, Sequence[CauseIn]], rows: Iterable[Row], keys: Collection[bytes]
+) -> dict[bytes, Sequence[CauseIn]]:
+    """`recent`, and what the browsers `keys` did among these rows while nobody could name them."""
+    found = {key: {one.id: one for one in causes} for key, causes in recent.items()}
+    for row in rows:
+        if row.lead is None and row.key in keys and row.weight:
+            found.setdefault(row.key, {}).setdefault(row.event.id, cause(row))
+    return {key: list(causes.values()) for key, causes in found.items()}
 
 
 def _emit(  # noqa: PLR0917 all that is known of the lead

@@ -4,6 +4,7 @@ from collections import deque
 from collections.abc import Iterable, Mapping
 from typing import Final
 
+from services.scoring.core.fold import Row
 from services.scoring.core.identity import ANONYMOUS
 from services.scoring.core.link import Lead, Link
 from services.scoring.core.profile import Profile
@@ -20,7 +21,7 @@ class Cache:
         settled, settled_leads: Links of strong identifiers, and leads, as the database had them when we last looked. Like
             profiles they may be out of date when another process writes: whatever is told or changed of a lead is
             written only if its shape is still the same. Browsers are looked up each time: their turns move no shape.
-        recent: Event ids of the last batches.
+        recent: Event ids of the last batches. `rows`: their events.
         touched: Batch to the profiles that it used, oldest first: the order of forgetting.
     """
 
@@ -32,6 +33,7 @@ class Cache:
         self.settled_leads: dict[bytes, Lead] = {}
         self.erasures = -1
         self.recent: deque[frozenset[bytes]] = deque(maxlen=KEPT_BATCHES)
+        self.rows: deque[Mapping[bytes, Row]] = deque(maxlen=KEPT_BATCHES)
         self.touched: deque[tuple[int, list[bytes]]] = deque()
 
     def settle(self, links: Mapping[bytes, Link], leads: Mapping[bytes, Lead]) -> None:

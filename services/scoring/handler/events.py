@@ -29,12 +29,13 @@ from services.scoring.core.companies import Companies
 from services.scoring.core.counting import Counting
 from services.scoring.core.emit import CauseIn, EmitIn, framed, pack
 from services.scoring.core.fold import Fold, Folded
-from services.scoring.core.identity import ANONYMOUS, Names, generation_key
+from services.scoring.core.identity import Names
 from services.scoring.core.link import Lead, Link, Ties
 from services.scoring.core.read import DAY_MS, Dead, Event, millis, read
 from services.scoring.core.snapshot import Telling
 from services.scoring.handler.cache import Cache
 from services.scoring.handler.forget import Elsewhere, Forgotten
+from services.scoring.handler.visits import generations, just_now
 from services.scoring.store import erase, keep, probe, write
 from services.scoring.store.connection import Line
 from services.scoring.store.metrics import Meters
@@ -45,7 +46,6 @@ ROWS_A_TURN: Final = 256  # rows between two turns of the loop: PostgreSQL's ans
 HOUSEKEEPING_S: Final = 3600.0
 COLLECT_AFTER_S: Final = 1.0  # idle for so long: time to collect garbage
 COLLECT_BUSY_S: Final = 60.0  # never idle: what is young is collected so often
-JUST_NOW_MS: Final = 120_000  # a visitor's acts that a new lead is told with
 LARGEST: Final = 4  # a record may be so many times `event_max_bytes`
 
 APPLIED: Final = crash.step("scoring.applied", "the batch is written, not committed")
@@ -147,7 +147,7 @@ class ScoringHandler:
             found = await self._look_up(cache, events)
             began = self._clock.monotonic()
             links, leads = self._identities(cache, found)
-            recent = await self._just_now(events, links)
+            recent = await just_now(self._looking, cache, events, links, self._names)
             for key, profile in found.profiles.items():
                 if key not in cache.profiles:
                     profile.used = seq
@@ -279,7 +279,7 @@ class ScoringHandler:
                 keys.add(key)
         held, held_leads = cache.held(idents)
         found = await probe.probe(self._looking, ids, side, keys, idents - held.keys())
-        more = _generations(events, {**found.links, **cache.links})
+        more = generations(events, {**found.links, **cache.links})
         if more:
             await probe.probe_more(self._looking, found, more - cache.profiles.keys(), more)
         cache.settle(found.links, found.leads)
@@ -305,17 +305,6 @@ class ScoringHandler:
         cache.links = {key: link for key, link in cache.links.items() if link.lead in leads}
         return {**found.links, **cache.links}, leads
 
-    async def _just_now(self, events: list[Event], links: Mapping[bytes, Link]) -> dict[bytes, list[CauseIn]]:
-        """What visitors that are about to become known did in the last two minutes."""
-        keys: set[bytes] = set()
-        since = 0
-        for event in events:
-            last = event.idents[-1]
-            if len(event.idents) > 1 and last.kind == ANONYMOUS and last.key not in links:
-                keys.add(last.key)
-                since = max(since, event.received_ms - JUST_NOW_MS)
-        return await probe.recent(self._looking, keys, since, self._names) if keys else {}
-
     def _policy_and_companies(self) -> None:
         view = self._directory.view
         if view is not self._companies.view:
@@ -328,7 +317,7 @@ class ScoringHandler:
         events: list[Event],
         ties: Ties,
         seq: int,
-        recent: Mapping[bytes, list[CauseIn]],
+        recent: Mapping[bytes, Sequence[CauseIn]],
     ) -> tuple[Folded, list[EmitIn]]:
         counting = self._counting
         if counting is None or self._policies.active is not counting.policy:
@@ -356,6 +345,7 @@ class ScoringHandler:
         cache.links.update((key, link) for key, link in ties.links.items() if link.seq == seq)
         cache.leads.update((key, lead) for key, lead in ties.leads.items() if lead.seq == seq)
         cache.recent.append(frozenset(done.rows) | frozenset(done.side))
+        cache.rows.append(done.rows)
         cache.forget(seq)
 
     # -- apply, when one call is not enough
@@ -390,17 +380,6 @@ def _compressed(raw: list[bytes]) -> Awaitable[bytes]:
     made = loop.create_future()
     made.set_result(probe.packed_bodies(raw) if raw else b"")
     return made
-
-
-def _generations(events: list[Event], links: Mapping[bytes, Link]) -> set[bytes]:
-    keys: set[bytes] = set()
-    for event in events:
-        last = event.idents[-1]
-        if last.kind == ANONYMOUS:
-            link = links.get(last.key)
-            if link is not None and link.turns:
-                keys.update(generation_key(last.value, number) for number in range(1, len(link.turns) + 1))
-    return keys
 
 
 def _any_of(sets: list[Any]) -> Any:

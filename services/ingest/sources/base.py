@@ -155,17 +155,19 @@ def decode_body(decoder: msgspec.json.Decoder[T], body: bytes) -> T:
 
 
 def decode_object(raw: bytes, what: str) -> dict[str, object] | None:
-    """An object inside an item as a dict; None when absent or null.
+    """An object inside an item as a dict; None when absent, null or an empty list.
 
     Raises:
         BadItem: `wrong_type`, `malformed_json`.
     """
-    if not raw or raw == b"null":
+    if not raw:
         return None
     try:
         value = _any.decode(raw)
     except (msgspec.DecodeError, ValueError, RecursionError) as error:
         raise BadItem("malformed_json", f"{what} cannot be read: {words(error)}") from error
+    if value is None or value == []:  # PHP writes an empty object as an empty list
+        return None
     if isinstance(value, dict):
         return value
     raise BadItem("wrong_type", f"{what} must be an object, not {type(value).__name__}")

@@ -69,6 +69,7 @@ _MAIL: Final[Types] = {
 }
 _STAGES: Final = {"closedwon": "deal.won", "closedlost": "deal.lost"}
 HIDDEN: Final = "REDACTED"
+STAMP = re.compile(r"[0-9]{1,15}", re.ASCII)  # milliseconds, as number or text
 
 
 def verify(arrival: Arrival, secrets: Sequence[str]) -> str | None:
@@ -214,8 +215,8 @@ def _contact(item: Item) -> Iterable[Seen | Told]:
     for name, held in item.sub("properties").of.items():
         one = Item(held)
         value = one.get("value") if isinstance(held, Mapping) else held
-        stamps = [Item(version).get("timestamp") for version in one.list("versions")]
-        latest = max([latest, *(stamp for stamp in stamps if isinstance(stamp, int))])
+        stamps = [Item(version).text("timestamp") or "" for version in one.list("versions")]
+        latest = max([latest, *(int(stamp) for stamp in stamps if STAMP.fullmatch(stamp))])
         if value not in (None, "", HIDDEN) and not name.startswith(("hs_", "num_")):
             traits[name] = value
     profiles = [Item(profile) for profile in item.list("identity-profiles")]

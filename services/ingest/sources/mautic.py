@@ -57,8 +57,11 @@ def read(item: Item) -> Iterable[Seen | Told]:
     event = item.sub("event")
     signal, told = meaning(kind, TYPES)
     if kind == "lead_channel_subscription_changed":
-        gone = event.text("channel") in (None, "email") and event.text("new_status") not in ("contactable", "1")
-        signal, told = ("email.unsubscribed", None) if gone else (None, Told(kind))
+        status = event.text("new_status") if event.text("channel") in (None, "email") else "contactable"
+        signal = None if status in ("contactable", "1") else "email.unsubscribed"
+        if status == "bounced":
+            signal = "email.bounced"
+        told = None if signal else Told(kind)
     if told is not None:
         yield told
         if kind in TYPES:

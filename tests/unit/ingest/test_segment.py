@@ -22,6 +22,13 @@ def track(event: str = "Email Link Clicked", **fields: Any) -> dict[str, Any]:
     return {"type": "track", "event": event, "userId": "u1", "messageId": "m1", "timestamp": NOW.isoformat(), **fields}
 
 
+@pytest.mark.parametrize("nothing", [None, [], {}])
+def test_empty_objects_in_every_way_of_writing_them(nothing: Any) -> None:
+    data = one(track(properties=nothing, traits=nothing, context=None)).data
+    assert (data.signal, data.traits, data.properties) == ("email.clicked", None, msgspec.Raw())
+    assert one({**track(), "type": "identify", "traits": nothing}).data.signal == "person.identified"
+
+
 def test_track() -> None:
     event = one(
         track(

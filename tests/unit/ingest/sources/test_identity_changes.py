@@ -117,6 +117,8 @@ def test_posthog_identify_links_browser_and_person() -> None:
         ("salesforce", {"object": "Contact", "Id": "003", "Email": ANNE, "IsDeleted": True}, "person.deleted"),
         ("mautic", {"mautic.lead_channel_subscription_changed": [{"channel": "email", "new_status": "unsubscribed",
                                                                   "contact": {"id": 4}}]}, "email.unsubscribed"),
+        ("mautic", {"mautic.lead_channel_subscription_changed": [{"channel": "email", "new_status": "bounced",
+                                                                  "contact": {"id": 4}}]}, "email.bounced"),
     ],
 )  # fmt: skip
 def test_leaving_and_erasing(platform: str, body: Any, signal: str) -> None:

@@ -57,6 +57,9 @@ def read(item: Item) -> Iterable[Seen | Told]:
     for name in ("first_name", "last_name", "name"):
         if payload.text(name):
             traits[name] = payload.text(name)
+    host = host_of(item)
+    if host is not None:
+        traits["meeting_host"] = host
     canceled = payload.get("cancellation", "created_at") if kind == "invitee.canceled" else None
     meeting = payload.text("scheduled_event", "name")
     yield Seen(

@@ -277,7 +277,8 @@ EXAMPLES: list[Example] = [
         "questions_and_answers": [{"question": "Company", "answer": "Nordwind"}],
         "scheduled_event": {"name": "Demo", "event_memberships": [{"user_email": "rep@shop.example"}]},
         "tracking": {"utm_campaign": "autumn"}}},
-            ["meeting.booked"], has={"campaign": "autumn", "traits": {"company": "Nordwind", "name": "Anne Aho"}, "name": "Demo"}),
+            ["meeting.booked"], has={"campaign": "autumn", "name": "Demo", "traits": {
+                "company": "Nordwind", "name": "Anne Aho", "meeting_host": "rep@shop.example"}}),
     Example("calendly", {"event": "invitee.canceled", "created_at": _TIME, "payload": {"uri": "u1", "email": ANNE}},
             ["meeting.canceled"]),
     Example("calendly", {"event": "invitee.canceled", "created_at": _TIME,

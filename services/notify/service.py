@@ -163,6 +163,16 @@ class NotifyService:
         """What each rep wants to hear, where and when; None in a process without channels."""
         return self._channels.preferences if self._channels is not None else None
 
+    @property
+    def endpoints(self) -> Endpoints | None:
+        """The channels with a far side; None in a process without channels."""
+        return self._channels.endpoints if self._channels is not None else None
+
+    @property
+    def ledger(self) -> Ledger | None:
+        """What went out and what did not; None in a process without channels."""
+        return self._channels.ledger if self._channels is not None else None
+
     def routes(self) -> list[BaseRoute]:
         """Plain routes: streams and the site's snippet."""
         return [

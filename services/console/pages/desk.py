@@ -4,6 +4,7 @@ from starlette.routing import BaseRoute
 
 from services.console.frame import Frame
 from services.console.pages.dead_letters import DeadLetterPages
+from services.console.pages.deliveries import DeliveryPages
 from services.console.pages.funnel import FunnelPages
 from services.console.pages.matrix import MatrixPages
 from services.console.pages.overview import OverviewPages
@@ -17,6 +18,7 @@ from services.console.rooms import ConsoleRooms
 
 def desk_routes(frame: Frame, rooms: ConsoleRooms) -> list[BaseRoute]:
     """Their routes."""
+    endpoints, ledger = rooms.notify.endpoints, rooms.notify.ledger
     return [
         *PolicyPages(frame, rooms).routes(),
         *TrialPages(frame, rooms).routes(),
@@ -26,5 +28,6 @@ def desk_routes(frame: Frame, rooms: ConsoleRooms) -> list[BaseRoute]:
         *SourcePages(frame, rooms).routes(),
         *OverviewPages(frame, rooms).routes(),
         *DeadLetterPages(frame, rooms).routes(),
+        *(DeliveryPages(frame, endpoints, ledger).routes() if endpoints is not None and ledger is not None else ()),
         *TokenPages(frame, rooms).routes(),
     ]

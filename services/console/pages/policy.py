@@ -110,6 +110,8 @@ class PolicyPages:
                 msg = "say which version"
                 raise BadMessage(msg, code="invalid")
         except LeadRouterError as error:
+            if not reads_pages(request):
+                raise
             return await self._versions(request, problem=error.message)
         await self._cache.refresh()
         return RedirectResponse("/policy/versions?done=active", 303)
@@ -179,6 +181,11 @@ class PolicyPages:
     def _known(self) -> Known:
         view = self._directory.view
         return Known(pools=frozenset(view.pools), industries=frozenset(a.industry for a in view.accounts if a.industry))
+
+
+def reads_pages(request: Request) -> bool:
+    """Whether errors are told as a page; others get the JSON of every error."""
+    return "text/html" in request.headers.get("accept", "")
 
 
 async def _changes(before: str, after: str) -> list[str]:

@@ -8,6 +8,7 @@ from starlette.responses import RedirectResponse, Response
 from starlette.routing import BaseRoute
 
 from services.console.frame import Frame, form
+from services.console.pages.policy import reads_pages
 from services.console.rooms import ConsoleRooms
 from services.console.views.sources import marked, source_row
 from services.ingest.store import NewSource
@@ -44,6 +45,8 @@ class SourcePages:
                 sent.get("name", ""), sent.get("platform", ""), publishable=sent.get("publishable") == "yes"
             )
         except LeadRouterError as error:
+            if not reads_pages(request):
+                raise
             return await self._list(request, 422, problem=error.message, sent=sent)
         return await self._show(request, made.id, made=made)
 

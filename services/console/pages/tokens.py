@@ -8,6 +8,7 @@ from starlette.responses import RedirectResponse, Response
 from starlette.routing import BaseRoute
 
 from services.console.frame import Frame, form
+from services.console.pages.policy import reads_pages
 from services.console.rooms import ConsoleRooms
 from services.runtime.access import ROLES
 from services.runtime.errors import BadMessage, LeadRouterError, Refused
@@ -53,6 +54,8 @@ class TokenPages:
                 raise BadMessage(msg, code="bad_role")
             token = await self._access.create(chosen, rep if chosen == "rep" else None, name)
         except LeadRouterError as error:
+            if not reads_pages(request):
+                raise
             return await self._draw(request, 422, problem=error.message, sent=sent)
         return await self._draw(request, made={"token": token, "role": role, "name": name or rep or role})
 

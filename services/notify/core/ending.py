@@ -31,6 +31,8 @@ def recalled(desks: Desks, routed: LeadRouted, now: datetime) -> None:
     note = routed.why or next((r.text for r in routed.reasons), "Withdrawn.")
     for one, notice in of_lead(desks, routed.lead.id):
         if notice.kind in OFFERS:
+            if gone and routed.assignment is None:
+                continue  # only acts were taken back: what was offered, or accepted, stays
             if routed.assignment and notice.assignment and notice.assignment.id != routed.assignment.id:
                 continue
             change(one, notice, now, state="recalled", assignment="recalled", note=note)

@@ -154,27 +154,27 @@ class Answers:
         desk.say(desk.writer.outcome(asked.command, lead, held, reason=asked.reason, until=asked.until))
 
     def _decline(self, desk: Desk, lead: Lead, held: Held, asked: Asked, now: datetime) -> None:
+        if asked.reason in DISQUALIFYING:
+            lead.outcome = "disqualified"
         words = (asked.reason or "").replace("_", " ")
         reason = Reason(code="declined", text=f"Declined: {words}", seen=asked.reason)
-        desk.say(desk.writer.ended(lead, held, "declined", reason, asked.rep))
+        desk.say(desk.writer.ended(lead, held, "declined", reason, by=asked.rep))
         desk.end(lead, held, "declined", now, reason=asked.reason)
         if asked.reason in MISPLACED:
             lead.memory.refused = sorted({*lead.memory.refused, held.rep})
-        elif asked.reason in DISQUALIFYING:
-            lead.outcome = "disqualified"
-        else:
+        elif asked.reason not in DISQUALIFYING:
             desk.rest(lead, now, asked.reason)
         self._decide_again(desk, lead, asked, now)
 
     def _close(self, desk: Desk, lead: Lead, held: Held, asked: Asked, now: datetime) -> None:
         won = asked.command == "won"
-        words = (asked.reason or "no reason given").replace("_", " ")
-        reason = Reason(code=asked.command, text="Won" if won else f"Lost: {words}", seen=asked.reason)
-        desk.say(desk.writer.ended(lead, held, "won" if won else "lost", reason, asked.rep))
-        desk.end(lead, held, "won" if won else "lost", now, reason=asked.reason)
         if won:
             lead.outcome = "won"
-        else:
+        words = (asked.reason or "no reason given").replace("_", " ")
+        reason = Reason(code=asked.command, text="Won" if won else f"Lost: {words}", seen=asked.reason)
+        desk.say(desk.writer.ended(lead, held, "won" if won else "lost", reason, by=asked.rep))
+        desk.end(lead, held, "won" if won else "lost", now, reason=asked.reason)
+        if not won:
             desk.rest(lead, now, asked.reason or "lost")
         self._decide_again(desk, lead, asked, now)
 

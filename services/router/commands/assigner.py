@@ -44,23 +44,25 @@ class Assigner:
         """Read what these handovers and returned credits need."""
         wanted = [case for case in cases if case.verdict is not None and case.verdict.handover]
         domains = {case.lead.domain for case in wanted if case.lead.domain}
-        names = {held.pool for held in returns if held.pool and held.shares}
+        names = {held.pool for held in returns if held.pool}
         names |= {case.verdict.to for case in wanted if case.verdict and case.verdict.to not in (None, OWNER)}
         day = max((case.now for case in wanted), default=NEVER).replace(hour=0, minute=0, second=0, microsecond=0)
         pools = [name for name in names if name]
         self._free = await free(self._pg, domains, pools, self._limited(wanted), day, hold=self._hold)
 
     def give_back(self, held: Held) -> None:
-        """Return the credit of an offer, exactly."""
+        """Return the credit of an offer, exactly, and its place in the day."""
         state = self._free.pools.get(held.pool or "")
-        if state is not None and held.shares:
+        if state is not None:
             state.credits = credits_returned(held.rep, held.shares, state.credits)
+            state.count(held.rep, held.offered_at.date(), -1)
             self._touched.add(held.pool or "")
 
     def take_again(self, held: Held) -> None:
         """Undo `give_back`: the offer stands after all."""
         state = self._free.pools.get(held.pool or "")
-        if state is not None and held.shares:
+        if state is not None:
+            state.count(held.rep, held.offered_at.date(), 1)
             pick = Pick(rep=held.rep, reason=_NO_REASON, shares=held.shares)
             state.credits = credits_after(pick, state.credits)
 
@@ -74,11 +76,13 @@ class Assigner:
         if pick.rep is None:
             return
         self._given[pick.rep] = self._given.get(pick.rep, 0) + 1
-        if pick.shares and pick.pool is not None:
+        if pick.pool is not None:
             state = self._free.pools[pick.pool]
-            state.credits = credits_after(pick, state.credits)
-            state.last[pick.rep] = case.now
+            state.count(pick.rep, case.now.date(), 1)
             self._touched.add(pick.pool)
+            if pick.shares:
+                state.credits = credits_after(pick, state.credits)
+                state.last[pick.rep] = case.now
         self._remember_account(case, pick.rep)
 
     def put(self, write: Write) -> None:
@@ -121,7 +125,9 @@ class Assigner:
             account_rep=self._member(known, case.now) if known and known != owner else None,
             manager=self._member(manager, case.now) if manager else None,
             pool=to,
-            members=[self._member(rep, case.now, weight, state) for rep, weight in members.items()],
+            members=[
+                self._member(rep, case.now, weight, state, case.handovers_limit) for rep, weight in members.items()
+            ],
         )
 
     def owner_of(self, case: Case) -> str | None:
@@ -143,7 +149,9 @@ class Assigner:
             self._leader_known = True
         return self._leader
 
-    def _member(self, rep_id: str, now: datetime, weight: int = 0, state: PoolState | None = None) -> Member:
+    def _member(
+        self, rep_id: str, now: datetime, weight: int = 0, state: PoolState | None = None, limit: int | None = None
+    ) -> Member:
         rep = self._view.rep(rep_id)
         free = self._view.available(rep_id, now)
         opened, day = self._free.loads.get(rep_id, (0, 0))
@@ -164,6 +172,8 @@ class Assigner:
             open_limit=rep.capacity_open if rep is not None else None,
             day=day + new,
             day_limit=rep.capacity_per_day if rep is not None else None,
+            handovers=state.handovers(rep_id, now.date()) if state is not None and limit is not None else 0,
+            handovers_limit=limit,
             credit=state.credits.get(rep_id, 0) if state is not None else 0,
             last_at=state.last.get(rep_id) if state is not None else None,
         )

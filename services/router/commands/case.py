@@ -15,6 +15,7 @@ class Case(msgspec.Struct, kw_only=True):
 
     Attributes:
         causes: New events only, oldest first.
+        handovers_limit: How many leads of this one's segment a rep should get a day; None: no limit.
         displaces: The offer that the lead is taken away from, if somebody else can be found.
     """
 
@@ -26,6 +27,7 @@ class Case(msgspec.Struct, kw_only=True):
     causes: list[Cause] = msgspec.field(default_factory=list)
     alerts: list[Alert] = msgspec.field(default_factory=list)
     timing: Timing = msgspec.field(default_factory=Timing)
+    handovers_limit: int | None = None
     displaces: Held | None = None
     verdict: Verdict | None = None
     roster: Roster | None = None

@@ -20,6 +20,7 @@ from services.router.commands import metrics
 from services.router.commands.assigner import Assigner
 from services.router.commands.case import Case, Effect
 from services.router.commands.effects import Writer, make_id, messages
+from services.router.core import notice
 from services.router.core.alert import recipient
 from services.router.core.decide import changed, complete, crossing, decide
 from services.router.core.model import DecisionRecord, Held, rung
@@ -86,11 +87,12 @@ class Desk:
         self.leads, seen = await look(self._pg, ids, causes, hold=self._hold)
         return seen
 
-    def lead(self, lead_id: str, now: datetime) -> Lead:
-        """The lead, made anew when it is not there yet."""
+    def lead(self, lead_id: str, now: datetime, part: int | None = None) -> Lead:
+        """The lead, made anew when it is not there yet; `part` is its partition where that is known already."""
         lead = self.leads.get(lead_id)
         if lead is None:
-            lead = Lead(id=lead_id, part=self._part_of(lead_id), created_at=now, updated_at=now)
+            part = self._part_of(lead_id) if part is None else part
+            lead = Lead(id=lead_id, part=part, created_at=now, updated_at=now)
             self.leads[lead_id] = lead
         return lead
 
@@ -157,6 +159,8 @@ class Desk:
         """Put a lead on the list of those to decide."""
         self._cases.append(case)
         case.verdict = decide(case.snapshot, case.before, self._policy, case.now)
+        segment = self._policy.segment(case.verdict.segment)
+        case.handovers_limit = segment.h2h.handovers_per_day if segment is not None else None
         if case.verdict.recall is not None and case.before.held is not None:
             case.recalled = (case.before.held, case.verdict.recall)
             self.end(case.lead, case.before.held, "recalled", case.now, reason=case.verdict.recall.code)
@@ -233,10 +237,13 @@ class Desk:
         effects: list[Effect] = []
         if verdict is None:
             return effects
+        gone = [notice.what_of(cause) for cause in case.causes if cause.reversed]
         if case.recalled is not None:
             held, reason = case.recalled
             self._count(metrics.RECALLS, reason.code)
-            effects.append(self.writer.ended(lead, held, "recalled", reason))
+            effects.append(self.writer.ended(lead, held, "recalled", reason, gone=gone))
+        elif gone:
+            effects.append(self.writer.struck(lead, gone))
         if case.displaces is not None:
             reason = Reason(code="sla_reassign", text="Given to somebody else: not answered in time")
             self._count(metrics.RECALLS, reason.code)

@@ -13,7 +13,9 @@ from schemas.messages import (
     LeadRef,
     LeadRouted,
     Reason,
+    Stage,
     Timing,
+    What,
 )
 from schemas.topics import LEAD_OUTCOMES, LEAD_ROUTED
 from services.directory.core.match import DirectoryView
@@ -36,6 +38,9 @@ OUTCOME_OF: Final[dict[Command, Any]] = {
     "won": "won",
     "lost": "lost",
 }
+
+# What a lead is once its outcome is known, also before it has been decided again.
+STAGE_OF: Final[dict[str, Stage]] = {"won": "customer", "disqualified": "disqualified"}
 
 
 def make_id(*parts: object) -> str:
@@ -181,11 +186,43 @@ class Writer:
         link = rep.meeting_link if rep is not None else None
         return {"name": name, "title": title, **({"link": link} if link else {})}
 
-    def ended(self, lead: Lead, held: Held, state: AssignmentState, reason: Reason, by: str | None = None) -> Effect:
-        """An assignment is over: recalled, declined, won, lost or closed."""
+    def ended(
+        self,
+        lead: Lead,
+        held: Held,
+        state: AssignmentState,
+        reason: Reason,
+        *,
+        by: str | None = None,
+        gone: Sequence[What] = (),
+    ) -> Effect:
+        """An assignment is over: recalled, declined, won, lost or closed.
+
+        Args:
+            gone: Acts that were taken back: alerts that told of them are struck through as well.
+        """
         kind: Any = "recalled" if state == "recalled" else "closed"
         data = self._about(lead, kind, held, state, to=[held.rep], reason=reason, by=by)
+        data.what = list(gone)
         return Effect(id=f"{held.id}.{state}", lead_id=lead.id, data=data)
+
+    def struck(self, lead: Lead, gone: Sequence[What]) -> Effect:
+        """Acts were taken back that somebody may have been told of; what stands between the lead and a rep stays."""
+        words = "It has been taken back: it was not this person, or not a person"
+        data = LeadRouted(
+            kind="recalled",
+            lead=lead_ref(lead),
+            segment=lead.segment,
+            stage=lead.stage,
+            route=lead.route,
+            track=lead.track,
+            reasons=[Reason(code="evidence_reversed", text=words)],
+            why=words,
+            what=list(gone),
+            timing=Timing(routed_at=self._routed_at),
+            policy_version=self._policy.version,
+        )
+        return Effect(id=f"{gone[0].event_id}.struck", lead_id=lead.id, data=data)
 
     def moved(self, loser: Lead, held: Held) -> Effect:
         """An offer goes on under the lead that its own was merged into."""
@@ -275,7 +312,7 @@ class Writer:
             decision_id=held.decision_id,
             account=snapshot.account if snapshot is not None else None,
             segment=lead.segment,
-            stage=lead.stage,
+            stage=STAGE_OF.get(lead.outcome or "", lead.stage),
             route=lead.route,
             track=lead.track,
             pool=held.pool,

@@ -98,6 +98,8 @@ def _from_pool(roster: Roster, to: str, now: datetime, refused: Collection[str],
     if not able:
         text = f"Nobody in {to} can take it now" if roster.members else f"The pool {to} has no members"
         return _nobody(text, "nobody_available" if roster.members else "empty_pool", again, now, seen)
+    able, spent, over = _within_the_day(able)
+    seen += [_had_enough(member, now) for member in spent]
     total = sum(m.weight for m in able)
     shares = {m.rep: UNIT * m.weight // total for m in able}
     best = _next(able, shares)
@@ -112,7 +114,29 @@ def _from_pool(roster: Roster, to: str, now: datetime, refused: Collection[str],
             text = f"{_name(member)} is not next: {owed:.2f} leads owed"
             seen.append(Candidate(rep=member.rep, code="not_next", text=text, credit=owed))
     reason = Reason(code="next_in_turn", text=f"{_name(best)} is next in {to}", seen=best.rep)
+    if over:
+        words = f"Everybody in {to} has had the handovers of a day; {_name(best)} the fewest for their share: {best.handovers} of {best.handovers_limit}"
+        reason = Reason(code="over_handovers", text=words, seen=best.handovers, limit=best.handovers_limit)
     return Pick(rep=best.rep, via="pool", pool=to, reason=reason, candidates=seen, shares=shares)
+
+
+def _within_the_day(able: Sequence[Member]) -> tuple[list[Member], list[Member], bool]:
+    """Who takes part, who has had enough for today, and whether everybody has.
+
+    The limit spreads the work, it never leaves a lead lying: when all have reached it, those with the fewest for their
+    weight take part.
+    """
+    free = [member for member in able if not member.spent]
+    over = not free
+    if over:
+        fewest = min(member.handovers / member.weight for member in able)
+        free = [member for member in able if member.handovers / member.weight == fewest]
+    return free, [member for member in able if member not in free], over
+
+
+def _had_enough(member: Member, now: datetime) -> Candidate:
+    text = f"{_name(member)}: {member.handovers} of {member.handovers_limit} handovers today"
+    return Candidate(rep=member.rep, code="handovers_spent", text=text, until=_next_day(now))
 
 
 def _next(able: Sequence[Member], shares: Mapping[str, int]) -> Member:

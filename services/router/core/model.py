@@ -93,6 +93,8 @@ class Member(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=F
         ok: Available by calendar and status at the decision's `now`; `code`, `text` and `until` say why not.
         open: Open assignments now; `open_limit` None is no limit.
         day: Leads given since the start of the UTC day.
+        handovers: Leads of the pool given today; from `handovers_limit` on (the segment's `h2h.handovers_per_day`) others go
+            first.
         credit: Leads owed to the rep in `assign.UNIT`s; negative: ahead of the others.
         last_at: When the rep last got a lead of the pool; breaks ties.
     """
@@ -108,8 +110,15 @@ class Member(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=F
     open_limit: int | None = None
     day: int = 0
     day_limit: int | None = None
+    handovers: int = 0
+    handovers_limit: int | None = None
     credit: int = 0
     last_at: datetime | None = None
+
+    @property
+    def spent(self) -> bool:
+        """The day's handovers of the segment are used up."""
+        return self.handovers_limit is not None and self.handovers >= self.handovers_limit
 
 
 class Roster(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):

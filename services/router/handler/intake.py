@@ -22,10 +22,11 @@ DEALS: Final = frozenset(("deal.won", "deal.lost"))
 
 
 class Scored(msgspec.Struct, frozen=True):
-    """One decoded message. `sent_at` is when scoring made it."""
+    """One decoded message. `sent_at` is when scoring made it, `part` where it lay: the partition of its lead."""
 
     message: LeadScored
     sent_at: datetime | None
+    part: int
 
 
 def leads_of(scored: Iterable[Scored]) -> set[str]:
@@ -62,7 +63,7 @@ class Intake:
 
     def _lead(self, lead_id: str, scored: Sequence[Scored]) -> None:
         messages = [one.message for one in scored]
-        lead = self._desk.lead(lead_id, messages[0].as_of)
+        lead = self._desk.lead(lead_id, messages[0].as_of, scored[0].part)
         newest = messages[0] if len(messages) == 1 else max(messages, key=lambda m: m.version)
         newer = newest if newest.version > lead.version else None
         for message in messages:
@@ -151,6 +152,8 @@ class Intake:
             if won and lead.outcome == "won":
                 lead.outcome = None
             return
+        if won:
+            lead.outcome = "won"
         held, writer = lead.held, self._desk.writer
         words = "The CRM says that the deal is won" if won else "The CRM says that the deal is lost"
         if held is not None:
@@ -159,9 +162,7 @@ class Intake:
             self._desk.end(lead, held, "won" if won else "lost", now, reason=reason.code)
         self._desk.say(writer.deal(lead, cause.event_id, won=won, at=cause.occurred_at, held=held))
         metrics.OUTCOMES.labels("won" if won else "lost", "crm").inc()
-        if won:
-            lead.outcome = "won"
-        else:
+        if not won:
             self._desk.rest(lead, now, "lost")
 
     # -- merges and erasure

@@ -102,7 +102,7 @@ class RouterHandler:
                     )
                 )
                 continue
-            scored.append(Scored(event.data, event.time))
+            scored.append(Scored(event.data, event.time, record.part))
         return Work(scored, dead)
 
     async def apply(self, batch: Batch, work: Work) -> None:

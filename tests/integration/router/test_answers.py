@@ -1,17 +1,19 @@
 """What reps answer: accept, decline, snooze, won, lost; at once and effect once."""
 
 import asyncio
+import json
 from datetime import timedelta
 from typing import Any
 
 import pytest
 
 from schemas.messages import LeadScored
+from services.policy.core.compile import compile_policy
 from services.router.commands.answers import Answered
 from services.router.core.claim import Asked
 from services.runtime.access import Identity
 from services.runtime.errors import BadMessage, Refused
-from tests.support.routing import NOW, Person, Room, cause, example_view, hex_of, with_people
+from tests.support.routing import EXAMPLES, NOW, Person, Room, cause, example_view, hex_of, with_people
 
 ADMIN = Identity("admin", None, "t", "admin")
 ANYBODY = lambda lead: True  # noqa: E731
@@ -219,7 +221,8 @@ async def test_an_accepted_lead_is_kept_after_a_reversal_and_the_rep_is_told(roo
     assert (shown["assignee"], shown["assignment"]["state"], shown["stage"]) == ("chloe", "accepted", "identified")
     [due] = await room.routed("due")
     assert (due.recipients, due.reasons[0].code) == (["chloe"], "evidence_reversed")
-    assert await room.routed("recalled") == []
+    [struck] = await room.routed("recalled")
+    assert (struck.assignment, [w.event_id for w in struck.what]) == (None, [hex_of("event", "fjordsoft w")])
 
 
 async def test_answers_race_with_reversals_without_a_trace_of_both(room: Room) -> None:
@@ -249,3 +252,48 @@ async def test_a_pool_is_skipped_over_while_absent_and_not_flooded_on_return(roo
     assert await owed(room) == {}
     shares = await room.fetch("SELECT rep_id, count(*) AS n FROM router.assignment GROUP BY rep_id ORDER BY rep_id")
     assert shares == [{"rep_id": "elin", "n": 2}, {"rep_id": "farid", "n": 2}]
+
+
+async def test_the_message_of_a_won_deal_says_customer_and_of_one_ruled_out_disqualified(room: Room) -> None:
+    _, lead = await offer(room)
+    await give(room, lead, "accept")
+    await give(room, lead, "won")
+    _, other = await offer(room, "kivi")
+    await give(room, other, "decline", reason="competitor")
+    assert [closed.stage for closed in await room.routed("closed")] == ["customer", "disqualified"]
+
+
+async def test_a_reversed_act_strikes_what_was_told_of_it_and_leaves_what_was_accepted(room: Room) -> None:
+    person, lead = await offer(room)
+    await give(room, lead, "accept")
+    await room.send(person.says(60, cause("look", path="/pricing")))
+    assert [w.event_id for a in await room.routed("alert") for w in a.what] == [hex_of("event", "look")]
+    await room.send(person.says(60, cause("look", path="/pricing", reversed=True), kind="reversed"))
+    [struck] = await room.routed("recalled")
+    assert (struck.assignment, [w.event_id for w in struck.what]) == (None, [hex_of("event", "look")])
+    assert (await room.leads.one(ADMIN, person.id))["assignment"]["state"] == "accepted"
+
+
+async def test_a_recalled_offer_names_the_acts_that_were_taken_back(room: Room) -> None:
+    person, _ = await offer(room)
+    await room.send(person.says(5, cause("fjordsoft w", "webinar.attended", reversed=True), kind="reversed"))
+    [recalled] = await room.routed("recalled")
+    assert recalled.assignment is not None
+    assert [w.event_id for w in recalled.what] == [hex_of("event", "fjordsoft w")]
+
+
+async def test_a_pool_gives_each_rep_the_handovers_of_a_day_before_anybody_gets_more(room: Room) -> None:
+    text = (EXAMPLES / "policy.yaml").read_text()
+    room.policies.active = compile_policy(text.replace("handovers_per_day: 12", "handovers_per_day: 1"), 1)
+    held = [(await offer(room, domain))[1]["assignee"] for domain in ("fjordsoft", "kivi", "tundra")]
+    assert sorted(held) == ["chloe", "daavid", "emil"]
+    vesi, lead = await offer(room, "vesi")
+    assert lead["assignee"] == "chloe"
+    [newest, *_], _ = await room.leads.decisions(ADMIN, vesi.id, 10, None)
+    assert "over_handovers" in [reason["code"] for reason in newest["reasons"]]
+    # What comes back untouched does not count, and tomorrow is another day.
+    await give(room, lead, "decline", reason="not_now")
+    [state] = await room.fetch(
+        "SELECT state::json -> 'given' AS given FROM router.pool_state WHERE pool = 'sdr-midmarket'"
+    )
+    assert json.loads(state["given"]) == {"chloe": 1, "daavid": 1, "emil": 1}

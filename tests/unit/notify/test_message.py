@@ -379,3 +379,10 @@ def test_an_offer_leaves_its_own_reminder_alone():
     office = Office()
     office.take(told("due", recipients=["anna"], assignment=offer()))
     assert [n.kind for n in office.take(handover())] == ["handover"]
+
+
+def test_acts_taken_back_strike_alerts_and_leave_the_offer():
+    office = Office()
+    office.take(handover(), alert())
+    [struck] = office.take(told("recalled", what=alert().what))
+    assert (struck.kind, struck.state) == ("visiting_now", "recalled")

@@ -226,3 +226,36 @@ def test_an_owner_handover_falls_to_the_manager_and_then_waits() -> None:
 def test_choosing_is_repeatable() -> None:
     one = roster({"a": 2, "b": 1}, {"a": 7}, account_rep=Member(rep="x", ok=False))
     assert choose(one, POOL, NOW) == choose(one, POOL, NOW)
+
+
+def day(limit: int | None, **had: int) -> Roster:
+    """A pool in which `a` has weight 2 and everybody has had some handovers today."""
+    members = [
+        Member(rep=rep, weight=2 if rep == "a" else 1, handovers=n, handovers_limit=limit) for rep, n in had.items()
+    ]
+    return Roster(pool=POOL, members=members)
+
+
+def test_who_has_had_the_handovers_of_a_day_is_passed_over_while_others_have_not() -> None:
+    pick = choose(day(3, a=3, b=2, c=3), POOL, NOW)
+    assert (pick.rep, pick.reason.code) == ("b", "next_in_turn")
+    spent = [c for c in pick.candidates if c.code == "handovers_spent"]
+    assert [(c.rep, c.text) for c in spent] == [
+        ("a", "a: 3 of 3 handovers today"),
+        ("c", "c: 3 of 3 handovers today"),
+    ]
+    assert spent[0].until == datetime(2026, 3, 5, tzinfo=UTC)
+    assert set(pick.shares) == {"b"}
+
+
+def test_when_all_have_had_them_the_one_with_the_fewest_for_their_weight_gets_it_and_the_reason_says_so() -> None:
+    pick = choose(day(3, a=5, b=3, c=4), POOL, NOW)
+    assert (pick.rep, pick.reason.code, pick.reason.seen, pick.reason.limit) == ("a", "over_handovers", 5, 3)
+    assert (
+        pick.reason.text == f"Everybody in {POOL} has had the handovers of a day; a the fewest for their share: 5 of 3"
+    )
+    assert choose(day(3, a=7, b=3, c=4), POOL, NOW).rep == "b"
+
+
+def test_without_a_limit_handovers_do_not_matter() -> None:
+    assert choose(day(None, a=500, b=0), POOL, NOW).rep == "a"

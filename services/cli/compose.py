@@ -12,6 +12,7 @@ from fastapi import APIRouter, FastAPI
 from starlette.routing import BaseRoute
 
 from schemas.topics import STAGES, StageName
+from services.cli.first_start import demo_site_key
 from services.console.api import console_routes
 from services.console.rooms import ConsoleRooms
 from services.console.trial_api import trial_router
@@ -308,13 +309,19 @@ def _known(directory: DirectoryCache) -> Known:
 
 
 def _console(have: Rooms, built: Sequence[Service]) -> ConsoleRooms | None:
-    """The console: only a process that has all stages shows it."""
+    """What the console asks: only a process that has all stages shows it."""
     ingest = next((s for s in built if isinstance(s, IngestService)), None)
     notify = next((s for s in built if isinstance(s, NotifyService)), None)
     router = next((s for s in built if isinstance(s, RouterService)), None)
     scoring = next((s for s in built if isinstance(s, ScoringService)), None)
     if ingest is None or notify is None or router is None or scoring is None:
         return None
+
+    async def demo_key() -> str | None:
+        # Whatever stands in the setting: a key that is not publishable is never shown.
+        key = demo_site_key(have.settings)
+        return key if key is not None and await ingest.publishable_key(key) else None
+
     return ConsoleRooms(
         access=have.access,
         clock=have.clock,
@@ -329,4 +336,5 @@ def _console(have: Rooms, built: Sequence[Service]) -> ConsoleRooms | None:
         directory_store=have.directory_store,
         policies=have.policies,
         policy_store=have.policy_store,
+        demo_key=demo_key,
     )

@@ -93,6 +93,16 @@ async def write_access(
     return made
 
 
+def demo_site_key(settings: Settings) -> str | None:
+    """The publishable key of the demo site: as set, else on a local start the one of `access.json`; None: no demo site."""
+    if settings.demo_site_key is not None:
+        return settings.demo_site_key
+    if settings.environment == "production":
+        return None
+    key = (_read(settings.data_dir / ACCESS_FILE) or {}).get("publishable")
+    return key if isinstance(key, str) else None
+
+
 async def first_start(
     settings: Settings, *, db: Database, access: Access, policies: PolicyStore, directory: DirectoryCache, url: str
 ) -> First:

@@ -20,6 +20,7 @@ def show_ready(
         f"[bold green]Lead Router is ready[/bold green]  {escape(url)}   ({escape(log_kind)})",
         "",
         f"Console    {escape(url)}/   sign in with a token of {escape(data_dir)}/access.json",
+        f"Demo site  {escape(url)}/demo-site   a made-up company's site that greets its visitors",
         "",
         "One event  "
         + escape(

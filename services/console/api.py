@@ -5,6 +5,7 @@ from starlette.routing import BaseRoute
 from services.console.frame import Frame
 from services.console.pages.account import AccountPages
 from services.console.pages.availability import AvailabilityPages
+from services.console.pages.demo_site import DemoSitePages
 from services.console.pages.desk import desk_routes
 from services.console.pages.inbox import InboxPages
 from services.console.pages.lead import LeadPages
@@ -22,5 +23,6 @@ def console_routes(rooms: ConsoleRooms) -> list[BaseRoute]:
         *AccountPages(frame, rooms).routes(),
         *AvailabilityPages(frame, rooms).routes(),
         *desk_routes(frame, rooms),
+        *DemoSitePages(frame, rooms.demo_key).routes(),
         frame.asset_route(),
     ]

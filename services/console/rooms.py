@@ -1,5 +1,6 @@
 """What the pages ask: the Python doors of the other rooms, put together by `services/cli/compose.py`."""
 
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from services.directory.store import DirectoryCache, DirectoryStore
@@ -14,6 +15,10 @@ from services.runtime.clock import Clock
 from services.runtime.db import Database
 from services.runtime.health import Loops
 from services.scoring.service import ScoringService
+
+
+async def _no_key() -> str | None:
+    return None
 
 
 @dataclass(frozen=True)
@@ -33,3 +38,5 @@ class ConsoleRooms:
     directory_store: DirectoryStore
     policies: PolicyCache
     policy_store: PolicyStore
+    # The publishable key that the demo site uses; None: there is no demo site here.
+    demo_key: Callable[[], Awaitable[str | None]] = _no_key

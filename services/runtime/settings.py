@@ -90,6 +90,11 @@ class Settings(BaseSettings):
         "", description="Parts of the addresses of links hidden in mails, separated by blanks; who clicks is a machine"
     )
 
+    # -- the company's site
+    demo_site_key: str | None = Field(
+        None, description="Publishable key for /demo-site; unset: only on a local start, with the key of access.json"
+    )
+
     # -- behaviour
     dedupe_days: int = Field(90, ge=2, le=730, description="Older events are kept as too_old, not scored")
     sweep_leads_per_s: int = Field(

@@ -119,6 +119,10 @@ PUBLIC = {
     "GET /",
     "POST /sign-in",
     "POST /sign-out",
+    "GET /demo-site",
+    "GET /demo-site/pricing",
+    "GET /demo-site/demo",
+    "POST /demo-site/thanks",
     "POST /v1/session",
     "DELETE /v1/session",
 }

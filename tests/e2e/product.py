@@ -40,6 +40,11 @@ class Product:
         }
         self.process: subprocess.Popen[bytes] | None = None
 
+    @property
+    def url(self) -> str:
+        """Where it listens."""
+        return f"http://127.0.0.1:{self.port}"
+
     async def start(self, ready_s: float = 90) -> None:
         """Start and wait until it takes events."""
         await self._start("/readyz", ready_s)

@@ -12,7 +12,8 @@ PAGES = Path(__file__).parents[4] / "docs" / "sources"
 @pytest.mark.parametrize("name", sorted(PLATFORMS))
 def test_a_platform_has_a_page(name: str) -> None:
     page = (PAGES / f"{name}.md").read_text()
-    assert "## Repeats" in page
+    for part in ("Set up", "Secret", "What becomes of it", "What it cannot send", "Repeats"):
+        assert f"\n## {part}\n" in page, part
     assert f"({name}.md)" in (PAGES / "README.md").read_text()
 
 

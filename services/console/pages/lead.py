@@ -69,6 +69,7 @@ class LeadPages:
             identity=identity,
             lines=view.lines(found, self._answering.names(), self._frame.clock.now()),
             asked={**asked, "whose": whose},
+            said=SAID.get(request.query_params.get("said", "")),
             stages=[(one, words(one)) for one in STAGES],
             segments=[one.name for one in self._rooms.policies.active.segments],
             more="/leads?" + urlencode({**kept, "cursor": more}) if more else None,
@@ -133,7 +134,12 @@ class LeadPages:
         lead = await self._rooms.router.leads.one(identity, lead_id)
         rep = identity.rep or lead["assignee"] or ""
         code, _ = await self._answering.give(identity, rep, lead["id"], await form(request, 4096))
-        return RedirectResponse(f"/leads/{lead['id']}?{urlencode({'said': code})}", 303)
+        said = urlencode({"said": code})
+        try:
+            await self._rooms.router.leads.one(identity, lead["id"])
+        except Refused:
+            return RedirectResponse(f"/leads?{said}", 303)  # it is the rep's no longer
+        return RedirectResponse(f"/leads/{lead['id']}?{said}", 303)
 
     async def _said(self, code: str, lead: Mapping[str, Any], identity: Identity) -> tuple[str, str] | None:
         if code == "taken":

@@ -43,8 +43,6 @@ _cache: dict[str, tuple[str, int] | None] = {}
 
 
 def _slot(key: str) -> tuple[str, int] | None:
-    if key in _cache:
-        return _cache[key]
     folded = "".join(c for c in key[:64].casefold() if c.isalnum() or c == "$")
     if len(_cache) >= _CACHE_MAX:
         _cache.clear()

@@ -349,3 +349,10 @@ json_values = st.recursive(
 @given(st.dictionaries(st.sampled_from(["company", "domain", "employees", "country", "industry", "name"]), json_values))
 def test_no_traits_break_a_match(traits: dict[str, Any]) -> None:
     VIEW.match(email="a@new.example", traits=traits, ip="198.51.100.1")
+
+
+def test_a_match_of_before_is_found_as_it_stands_and_nothing_above_it() -> None:
+    accounts = DirectoryView([KIVI]).accounts
+    assert accounts.of_match(KIVI.domain) == KIVI
+    assert accounts.of_match(f"www.{KIVI.domain}") is None
+    assert accounts.of_domain(f"www.{KIVI.domain}") == KIVI

@@ -26,6 +26,7 @@ def test_there_and_back(sent: list[Message]) -> None:
 def test_repetition_is_compressed() -> None:
     sent = [Message(topic="lead.scored", key=b"k", value=b'{"specversion":"1.0"}' * 20)] * 50
     assert len(pack(sent)) < 2000
+    assert unpack(pack(sent)) == sent
 
 
 def test_foreign_bytes_are_refused() -> None:

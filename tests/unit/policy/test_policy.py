@@ -124,3 +124,16 @@ def test_ready_messages(policy: Policy) -> None:
     assert "Hello there," in filled.fill({}).body
     assert filled.fill({}).body.endswith("\n\n")
     assert "https://shop.aurora.example/start" in filled.fill({"shop_url": ""}).body
+
+
+def test_segments_by_name_and_the_scores_at_which_something_turns(policy: Policy) -> None:
+    assert {segment.name for segment in policy.segments} == {
+        found.name for segment in policy.segments if (found := policy.segment(segment.name)) is not None
+    }
+    assert policy.segment("nobody") is None
+    assert policy.segment(None) is None
+    turns, limits = policy.engagement_turns, policy.engagement_limits
+    assert limits
+    assert turns == tuple(sorted(turns))
+    assert {*limits} - {0.0} <= {*turns}
+    assert {limit * policy.hysteresis for limit in limits} - {0.0} <= {*turns}

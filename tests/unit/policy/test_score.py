@@ -10,7 +10,16 @@ from hypothesis import strategies as st
 
 from schemas.messages import CurvePart
 from services.policy.core.policy import SignalRule
-from services.policy.core.score import DAY_MS, curve, day_of, engagement, ms_of, next_crossing_down, window_count
+from services.policy.core.score import (
+    DAY_MS,
+    curve,
+    day_of,
+    engagement,
+    ms_of,
+    next_crossing_down,
+    points_at,
+    window_count,
+)
 
 DAY = 20_600
 NOON = datetime(1970, 1, 1, 12, tzinfo=UTC) + timedelta(days=DAY)
@@ -183,3 +192,11 @@ def test_times_as_numbers() -> None:
     assert ms_of(NOON) == DAY * DAY_MS + DAY_MS // 2
     assert day_of(EVENING) == DAY
     assert day_of(datetime(1969, 12, 31, 23, tzinfo=UTC)) == -1
+
+
+@given(PARTS, st.floats(-1e5, 1e6))
+def test_parts_in_their_order_add_up_to_the_score(parts: list[CurvePart], age_s: float) -> None:
+    now = NOON + timedelta(seconds=age_s)
+    points = points_at(parts, NOON, now)
+    assert len(points) == len(parts)
+    assert max(math.fsum(points), 0.0) == engagement(parts, NOON, now).score

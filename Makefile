@@ -1,6 +1,6 @@
 # Lead Router: everything you can do here. `make` says what.
 .DEFAULT_GOAL := help
-.PHONY: help run demo test check format schemas bench chaos kafka-jars node-clients lock clean
+.PHONY: help run demo test check format schemas screenshots bench chaos kafka-jars node-clients lock clean
 MAKEFLAGS += --no-print-directory
 
 BIN := .venv/bin
@@ -40,6 +40,10 @@ format: ## Format the code and mend what can be mended
 schemas: ## Write what is made from code: schemas/json, schemas/asyncapi.yaml, the settings table in docs/operations.md
 	@.ci/install dev
 	$(BIN)/python -m tests.support.published
+
+screenshots: ## Take pictures of the console into docs/images (needs Chromium)
+	@.ci/install dev
+	$(BIN)/python -m tests.support.screenshots
 
 bench: ## Measure, and print the tables as ratios against the yardsticks of the same run
 	@.ci/install dev

@@ -23,7 +23,7 @@ KIND_NAMES: Final[Mapping[str, str]] = {
 }
 DAY_NAMES: Final = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
 PAUSES: Final[tuple[tuple[str, str], ...]] = (
-    ("1h", "1 hour"),
+    ("1h", "For 1 hour"),
     ("tomorrow", "Until tomorrow 9:00"),
     ("monday", "Until Monday 9:00"),
 )

@@ -50,6 +50,8 @@ class Channels:
         reps: Callable[[], Mapping[str, Rep]],
         inbox: Inbox,
         answer: Answer | None,
+        loops: Loops,
+        on_fatal: Callable[[Exception], None] | None,
     ) -> None:
         self._clock = clock
         store, tools = EndpointStore(db, box), tools_of(settings)
@@ -61,10 +63,17 @@ class Channels:
             if answer is not None
             else None
         )
-        self._deliverer = Deliverer(db, clock, listener, store, tools, reps=reps)
+        self._deliverer = Deliverer(db, clock, listener, store, tools, reps=reps, loops=loops, on_fatal=on_fatal)
         changing = {name for name, kind in KINDS.items() if kind.changes}
         self._planner = Planner(
-            db, clock, listener, changing=changing, reps=reps, per_hour=settings.interrupts_per_hour
+            db,
+            clock,
+            listener,
+            changing=changing,
+            reps=reps,
+            per_hour=settings.interrupts_per_hour,
+            loops=loops,
+            on_fatal=on_fatal,
         )
         self._started = False
 
@@ -150,7 +159,18 @@ class NotifyService:
         self._channels = (
             None
             if box is None
-            else Channels(settings, db, listener, clock, box=box, reps=reps, inbox=self.inbox, answer=answer)
+            else Channels(
+                settings,
+                db,
+                listener,
+                clock,
+                box=box,
+                reps=reps,
+                inbox=self.inbox,
+                answer=answer,
+                loops=loops,
+                on_fatal=on_fatal,
+            )
         )
         topic = LEAD_ROUTED.name
         leases = Leases(db, STAGE, topic, log.partitions(topic), log.owner, clock, settings)

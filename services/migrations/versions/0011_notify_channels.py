@@ -78,6 +78,7 @@ UP: tuple[str, ...] = (
         detail text NOT NULL DEFAULT ''
     )""",
     "CREATE INDEX delivery_due ON notify.delivery (endpoint, due_at) WHERE state = 'due'",
+    "CREATE INDEX delivery_taken ON notify.delivery (endpoint) WHERE state = 'due' AND taken_until IS NOT NULL",
     "CREATE INDEX delivery_held ON notify.delivery (endpoint, rep_id) WHERE state = 'held'",
     "CREATE INDEX delivery_digest ON notify.delivery (digest_id) WHERE digest_id IS NOT NULL",
     "CREATE INDEX delivery_notice ON notify.delivery (notice_id)",

@@ -45,6 +45,8 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
         shown_seq: The newest version of the notice that this endpoint has had from us, 0 when none.
         quiet_until: Nothing may interrupt the rep before this; None: now it may.
         late: What the channel does with news that is none any more.
+        changes: The endpoint can tell of changes, so that the end of something is news there too.
+        forced: An operator wants it sent, whatever has happened meanwhile.
     """
 
     purpose: Purpose
@@ -55,6 +57,8 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
     shown_seq: int = 0
     quiet_until: datetime | None = None
     late: Late = "tell"
+    changes: bool = True
+    forced: bool = False
 
 
 def acknowledged(notice: Notice, *, read: bool) -> bool:
@@ -65,15 +69,17 @@ def acknowledged(notice: Notice, *, read: bool) -> bool:
 
 def judge(notice: Notice, facts: Facts, now: datetime) -> Verdict:
     """What to do with a delivery of `notice` at `now`."""
-    if now - facts.created_at > TOO_OLD:
-        return Skip("too_old")
     seen = shown(notice, now, delivered=facts.delivered)
     was_news = stale(notice.kind, notice.state, notice.fresh_until, now)
+    if facts.forced:
+        return Send(seen, was_news)
+    if now - facts.created_at > TOO_OLD:
+        return Skip("too_old")
     if facts.purpose == "change":
         if facts.shown_seq == 0 and facts.who != "feed":
             return Skip("never_told")
         return Skip("already_shown") if facts.shown_seq >= notice.seq else Send(seen, was_news)
-    if facts.who == "feed":
+    if facts.who == "feed" and (facts.changes or notice.open):
         return Send(seen, was_news)
     if acknowledged(notice, read=facts.read):
         return Skip("acknowledged")

@@ -82,7 +82,8 @@ def _feed(desk: Desk, endpoint: EndpointFacts, notice: Notice, known: list[Known
 
 
 def _personal(desk: Desk, notice: Notice, before: Mapping[str, list[Known]], *, delivered: bool, now: datetime) -> None:
-    over = not notice.open or (stale(notice.kind, notice.state, notice.fresh_until, now) and delivered)
+    gone = desk.rep is not None and not desk.rep.active
+    over = gone or not notice.open or (stale(notice.kind, notice.state, notice.fresh_until, now) and delivered)
     told = {e for e, rows in before.items() if any(one.purpose in ("tell", "step") for one in rows)}
     for endpoint in desk.endpoints:
         if endpoint.id in told and endpoint.changes and not endpoint.feed:

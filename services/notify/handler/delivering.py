@@ -13,17 +13,19 @@ import structlog
 from prometheus_client import Gauge
 
 from services.directory.core.people import Rep
-from services.notify.channels.far import Endpoint, Kind, Links, Tools
+from services.notify.channels.far import SEND_S, Endpoint, Kind, Links, Tools
 from services.notify.channels.kinds import KINDS
 from services.notify.core.delivery import INBOX
 from services.notify.handler.ladder import Ladder
 from services.notify.handler.queue import Around, EndpointQueue
+from services.notify.handler.watched import watched
 from services.notify.store import deliveries
 from services.notify.store.endpoints import CHANNEL, EndpointStore, Stored
 from services.notify.store.plans import DELIVERY_CHANNEL
 from services.runtime.clock import Clock
 from services.runtime.db import Database, Listener
 from services.runtime.errors import LeadRouterError, Unavailable
+from services.runtime.health import Loops
 from services.runtime.outgoing import Outgoing, dial
 from services.runtime.settings import Settings
 from services.runtime.telemetry import REGISTRY
@@ -31,6 +33,7 @@ from services.runtime.telemetry import REGISTRY
 log = structlog.get_logger(__name__)
 
 TICK_S: Final = 1.0
+LOOP: Final = "notify.deliverer"
 # Endpoints are read again so often should a notification be lost; forgotten rows are looked for at the same time.
 REFRESH_TICKS: Final = 10
 ENDPOINTS_MAX: Final = 200
@@ -71,13 +74,17 @@ class Deliverer:
         reps: Callable[[], Mapping[str, Rep]],
         kinds: Mapping[str, Kind] = KINDS,
         draw: Callable[[], float] = random.random,
+        loops: Loops | None = None,
+        on_fatal: Callable[[Exception], None] | None = None,
     ) -> None:
         self._db = db
         self._clock = clock
         self._store = store
         self._tools = tools
         self._kinds = kinds
-        self._around = Around(db=db, clock=clock, reps=reps, draw=draw)
+        self._around = Around(db=db, clock=clock, reps=reps, draw=draw, on_fatal=on_fatal)
+        self._loops = loops
+        self._closing: set[asyncio.Task[None]] = set()
         self._queues: dict[str, EndpointQueue] = {}
         self._ladder = Ladder(db, clock, reps)
         self._refresh = True
@@ -89,7 +96,7 @@ class Deliverer:
 
     async def start(self) -> None:
         """Open the endpoints and begin to send."""
-        self._task = asyncio.create_task(self._run(), name="notify deliverer")
+        self._task = watched(self._run(), "notify deliverer", self._around.on_fatal)
 
     async def stop(self, deadline_s: float) -> None:
         """Let what is under way end, then close."""
@@ -99,7 +106,11 @@ class Deliverer:
                 await self._task
             self._task = None
         await asyncio.gather(*(queue.stop(deadline_s) for queue in self._queues.values()))
+        if self._closing:
+            await asyncio.wait(self._closing, timeout=deadline_s)
         self._queues.clear()
+        if self._loops is not None:
+            self._loops.forget(LOOP)
 
     def ready(self) -> str | None:
         """None while deliveries are sent, else what is wrong."""
@@ -120,8 +131,10 @@ class Deliverer:
         self._refresh = False
         stored = {one.id: one for one in await self._store.list(limit=ENDPOINTS_MAX) if one.kind in self._kinds}
         for gone in [id_ for id_, queue in self._queues.items() if not _same(queue.stored, stored.get(id_))]:
-            queue = self._queues.pop(gone)
-            await queue.stop(5.0)
+            # In the background: a slow far side must not keep the others waiting.
+            task = asyncio.create_task(self._queues.pop(gone).stop(SEND_S), name=f"closing {gone}")
+            self._closing.add(task)
+            task.add_done_callback(self._closing.discard)
         for one in stored.values():
             if one.enabled and one.id not in self._queues:
                 await self._open(one)
@@ -166,6 +179,8 @@ class Deliverer:
 
     async def _run(self) -> None:
         while True:
+            if self._loops is not None:
+                self._loops.beat(LOOP)
             try:
                 await self.tick()
             except (Unavailable, asyncpg.PostgresError) as error:

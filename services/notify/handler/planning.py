@@ -16,6 +16,7 @@ from services.directory.core.people import Rep
 from services.eventlog.ports import Connection
 from services.notify.core.plan import Desk, plan
 from services.notify.core.preference import Preferences, layered
+from services.notify.handler.watched import watched
 from services.notify.store import plans, preferences
 from services.notify.store.notices import INBOX_CHANNEL
 from services.notify.store.preferences import EVERYBODY
@@ -23,11 +24,15 @@ from services.runtime import crash
 from services.runtime.clock import Clock
 from services.runtime.db import Database, Listener
 from services.runtime.errors import Unavailable
+from services.runtime.health import Loops
 
 log = structlog.get_logger(__name__)
 
 REPS: Final = 20
 POLL_S: Final = 2.0
+# Notices come in batches: what follows within this joins the same turn.
+GATHER_S: Final = 0.02
+LOOP: Final = "notify.planner"
 PLANNED: Final = crash.step("notify.planned", "deliveries are planned, the commit is next")
 
 
@@ -49,12 +54,16 @@ class Planner:
         changing: Collection[str],
         reps: Callable[[], Mapping[str, Rep]],
         per_hour: int,
+        loops: Loops | None = None,
+        on_fatal: Callable[[Exception], None] | None = None,
     ) -> None:
         self._db = db
         self._clock = clock
         self._changing = changing
         self._reps = reps
         self._per_hour = per_hour
+        self._loops = loops
+        self._on_fatal = on_fatal
         self._wake = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self._wanted = False
@@ -68,7 +77,7 @@ class Planner:
     async def start(self) -> None:
         """Begin to plan."""
         self._wake.set()
-        self._task = asyncio.create_task(self._run(), name="notify planner")
+        self._task = watched(self._run(), "notify planner", self._on_fatal)
 
     async def stop(self) -> None:
         """Stop; what is not planned waits behind the cursors."""
@@ -77,6 +86,8 @@ class Planner:
             with contextlib.suppress(asyncio.CancelledError):
                 await self._task
             self._task = None
+        if self._loops is not None:
+            self._loops.forget(LOOP)
 
     def ready(self) -> str | None:
         """None while deliveries are planned, else what is wrong."""
@@ -86,10 +97,15 @@ class Planner:
         """Plan whatever has changed, until nothing has; returns how many rows were made."""
         made = 0
         while True:
+            self._beat()
             reps, rows = await self._some()
             made += rows
             if reps < REPS:
                 return made
+
+    def _beat(self) -> None:
+        if self._loops is not None:
+            self._loops.beat(LOOP)
 
     async def _some(self) -> tuple[int, int]:
         now = self._clock.now()
@@ -134,7 +150,9 @@ class Planner:
         while True:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._wake.wait(), POLL_S)
+                await asyncio.sleep(GATHER_S)
             self._wake.clear()
+            self._beat()
             try:
                 self._wanted = await plans.wanted(self._db)
                 if self._wanted:

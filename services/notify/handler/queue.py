@@ -22,6 +22,7 @@ from services.notify.core.judge import Facts, Hold, Send, Skip, Verdict, judge
 from services.notify.core.limits import Health
 from services.notify.core.notice import Notice
 from services.notify.core.preference import Preferences, layered, quiet_until
+from services.notify.handler.watched import watched
 from services.notify.store import deliveries as store
 from services.notify.store import plans, preferences
 from services.notify.store.deliveries import ItemEnd, Settlement, Taken
@@ -61,6 +62,7 @@ class Around(msgspec.Struct, frozen=True, kw_only=True):
     clock: Clock
     reps: Callable[[], Mapping[str, Rep]]
     draw: Callable[[], float]
+    on_fatal: Callable[[Exception], None] | None = None
 
 
 class EndpointQueue:
@@ -88,7 +90,7 @@ class EndpointQueue:
 
     def start(self) -> None:
         """Begin to send."""
-        self._task = asyncio.create_task(self._run(), name=f"deliveries {self.stored.id}")
+        self._task = watched(self._run(), f"deliveries {self.stored.id}", self._around.on_fatal)
 
     async def stop(self, deadline_s: float) -> None:
         """Take no more, let what is under way end, settle it. What does not end in time is sent again later."""
@@ -264,6 +266,8 @@ class EndpointQueue:
             shown_seq=one.shown_seq,
             quiet_until=quiet,
             late=self.kind.late,
+            changes=self.kind.changes,
+            forced=one.forced,
         )
         return judge(notice, facts, self._clock.now())
 
@@ -317,7 +321,11 @@ class EndpointQueue:
                 return msgspec.structs.replace(told, seq=notice.seq if notice is not None else 0, items=items)
             case RetryAt(due_at=due_at, reason=reason):
                 return msgspec.structs.replace(
-                    told, state="due", due_at=due_at, reason=reason, uncertain=one.uncertain or result.uncertain
+                    told,
+                    state="due",
+                    due_at=due_at,
+                    reason=store.REPLAYED if one.forced else reason,
+                    uncertain=one.uncertain or result.uncertain,
                 )
             case GaveUp(reason=reason):
                 lost = tuple(

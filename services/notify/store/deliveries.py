@@ -8,11 +8,12 @@ import msgspec
 
 from services.eventlog.ports import Connection
 from services.notify.core.attempt import Outcome
-from services.notify.core.delivery import Purpose, State, Who
+from services.notify.core.delivery import INBOX, Purpose, State, Who
 from services.notify.core.notice import Notice, decode
 from services.notify.store.endpoints import CHANNEL as ENDPOINT_CHANNEL
 
 # Well above the longest send: whoever is later than this has been killed or frozen.
+REPLAYED: Final = "replayed"
 TAKEN_FOR: Final = timedelta(seconds=60)
 
 LOCK = """
@@ -33,7 +34,7 @@ WITH flying AS (
          unsettled = d.unsettled + (d.taken_until IS NOT NULL)::int, uncertain = d.uncertain OR d.taken_until IS NOT NULL
     FROM due WHERE d.id = due.id RETURNING d.*
 )
-SELECT t.id, t.rep_id AS rep, t.who, t.purpose, t.notice_id, t.step, t.attempts, t.unsettled, t.uncertain, t.created_at,
+SELECT t.id, t.rep_id AS rep, t.who, t.purpose, t.notice_id, t.step, t.attempts, t.unsettled, t.uncertain, t.created_at, t.reason,
        t.due_at, n.body::text AS body, coalesce(n.read_at IS NOT NULL, false) AS read,
        coalesce(n.delivered_at IS NOT NULL, false) AS delivered,
        coalesce((SELECT max(p.shown_seq) FROM notify.delivery p WHERE p.notice_id = t.notice_id AND p.endpoint = $1), 0)
@@ -71,9 +72,14 @@ UPDATE notify.endpoint SET tat = $2, failures = $3, failing_since = $4, pause_un
  WHERE id = $1"""
 DISABLE = """
 UPDATE notify.endpoint SET enabled = false, disabled_reason = $2, disabled_at = $3, version = version + 1 WHERE id = $1"""
+# However much waits, each endpoint costs a few looks at an index.
 DUE = """
-SELECT endpoint, count(*) AS n, min(due_at) AS oldest FROM notify.delivery
- WHERE state = 'due' AND due_at <= $1 AND (taken_until IS NULL OR taken_until <= $1) GROUP BY endpoint"""
+SELECT e.id, count(d.due_at) AS n, min(d.due_at) AS oldest
+  FROM (SELECT id FROM notify.endpoint WHERE enabled UNION ALL SELECT $2) e
+ CROSS JOIN LATERAL (SELECT due_at FROM notify.delivery
+                      WHERE endpoint = e.id AND state = 'due' AND due_at <= $1 AND (taken_until IS NULL OR taken_until <= $1)
+                      ORDER BY due_at LIMIT 1000) d
+ GROUP BY e.id"""
 # Nothing that was held may be forgotten: should its digest be gone, it gets one.
 ORPHANS = """
 INSERT INTO notify.delivery (id, endpoint, rep_id, who, purpose, seq, state, due_at, created_at)
@@ -113,6 +119,7 @@ class Taken(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         unsettled: How often it was taken and nobody said what became of it, since it was last settled.
         uncertain: An earlier try may have arrived.
+        forced: An operator has put it back.
     """
 
     id: str
@@ -124,6 +131,7 @@ class Taken(msgspec.Struct, frozen=True, kw_only=True):
     attempts: int
     unsettled: int
     uncertain: bool
+    forced: bool
     created_at: datetime
     due_at: datetime
     read: bool
@@ -195,6 +203,7 @@ async def _taken(pg: Connection, endpoint: str, row: Mapping[str, Any], now: dat
         attempts=row["attempts"],
         unsettled=row["unsettled"],
         uncertain=row["uncertain"],
+        forced=row["reason"] == REPLAYED,
         created_at=row["created_at"],
         due_at=row["due_at"],
         read=row["read"],
@@ -278,8 +287,8 @@ async def disable(pg: Connection, endpoint: str, why: str, now: datetime) -> Non
 
 
 async def due(pg: Connection, now: datetime) -> dict[str, tuple[int, datetime]]:
-    """Endpoints with due deliveries that nobody has taken: how many, and the oldest."""
-    return {row["endpoint"]: (row["n"], row["oldest"]) for row in await pg.fetch(DUE, now)}
+    """Endpoints with due deliveries that nobody has taken: how many (at most 1,000), and the oldest."""
+    return {row["id"]: (row["n"], row["oldest"]) for row in await pg.fetch(DUE, now, INBOX)}
 
 
 async def tidy(pg: Connection, now: datetime) -> None:

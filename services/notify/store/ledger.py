@@ -7,6 +7,7 @@ from typing import Any, Final
 import msgspec
 
 from services.notify.core.notice import Notice, decode
+from services.notify.store.deliveries import REPLAYED
 from services.notify.store.plans import DELIVERY_CHANNEL
 from services.runtime.db import Database
 
@@ -23,10 +24,9 @@ SELECT {COLUMNS} FROM notify.delivery d LEFT JOIN notify.endpoint e ON e.id = d.
  ORDER BY d.created_at DESC, d.id DESC LIMIT $7"""
 ONE = f"""
 SELECT {COLUMNS} FROM notify.delivery d LEFT JOIN notify.endpoint e ON e.id = d.endpoint WHERE d.id = $1"""
-# Its age begins anew: what is replayed on purpose is not too old.
-REPLAY = """
-UPDATE notify.delivery d SET state = 'due', due_at = $3::timestamptz, created_at = greatest(d.created_at, $3::timestamptz - interval '1 hour'), attempts = 0,
-       unsettled = 0, uncertain = false, taken_until = NULL, taken_by = NULL, settled_at = NULL, reason = 'replayed', detail = '',
+REPLAY = f"""
+UPDATE notify.delivery d SET state = 'due', due_at = $3::timestamptz, attempts = 0,
+       unsettled = 0, uncertain = false, taken_until = NULL, taken_by = NULL, settled_at = NULL, reason = '{REPLAYED}', detail = '',
        shown_seq = 0
  WHERE id IN (
    SELECT r.id FROM notify.delivery r LEFT JOIN notify.endpoint e ON e.id = r.endpoint

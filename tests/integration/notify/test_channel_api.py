@@ -1,7 +1,7 @@
 """Channels, preferences and deliveries over HTTP and on the command line."""
 
 import json
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import httpx
@@ -189,6 +189,14 @@ async def test_deliveries_are_listed_shown_and_put_back(rig: Rig, clock: FixedCl
         assert await api.call("POST", "/v1/ops/deliveries/replay", {"endpoint": "hook"}, who="ops") == {"replayed": 4}
         await rig.work()
         assert {r["state"] for r in await rig.rows()} == {"delivered"}
+        # On purpose, it goes out again whatever has happened since; also when that needs another try.
+        far.answers = [farside.status(500), farside.ok()]
+        sent = len(far.requests)
+        assert await api.call("POST", f"/v1/ops/deliveries/{ids[1]}/replay", who="ops") == {"replayed": 1}
+        await rig.work()
+        clock.at += timedelta(minutes=1)
+        await rig.work()
+        assert len(far.requests) == sent + 2
         assert await api.call("POST", "/v1/ops/deliveries/replay", who="ops") == {"replayed": 0}
         await api.call("POST", f"/v1/ops/deliveries/{'0' * 32}/replay", who="ops", status=404)
         await api.call("GET", f"/v1/ops/deliveries/{'0' * 32}", who="ops", status=404)

@@ -94,6 +94,10 @@ def test_a_rep_chooses_channels_by_kind():
     assert [e.id for e in channels_of(one, made("visiting_now"))] == ["chat"]
 
 
+def test_who_has_left_is_not_told():
+    assert planned(desk(CHAT, FEED, rep=Rep(id="anna", active=False)), made()) == [("feed", "tell", "due")]
+
+
 def test_news_that_the_screen_had_in_time_is_not_planned_when_old():
     old = made("opened", fresh_until=NOW - timedelta(seconds=1))
     assert planned(desk(CHAT), old, delivered=True) == []
@@ -183,6 +187,9 @@ def test_acknowledged():
         (made(), {"purpose": "change"}, Skip("never_told")),
         (made(), {"purpose": "change", "who": "feed"}, Send(made())),
         (made(seq=3), {"purpose": "change", "shown_seq": 3}, Skip("already_shown")),
+        (made(seq=3), {"purpose": "change", "shown_seq": 3, "forced": True}, Send(made(seq=3))),
+        (made(state="claimed"), {"who": "feed"}, Send(made(state="claimed"))),
+        (made(state="claimed"), {"who": "feed", "changes": False}, Skip("acknowledged")),
         (made(seq=3), {"purpose": "change", "shown_seq": 2}, Send(made(seq=3))),
     ],
 )

@@ -5,6 +5,8 @@ function leadRouter(...call) {
   else (window.leadRouter ??= { q: [] }).q.push(call);
 }
 
+// Whom one pretends to be is remembered for this tab; never where consent is asked for first.
+const remembers = !document.querySelector("button[data-consent]");
 const who = document.getElementById("who");
 const buttons = [...document.querySelectorAll("[data-id]")];
 
@@ -14,12 +16,15 @@ function show(id) {
   who.textContent = id && chosen ? `You are ${chosen.dataset.name} now. Open Pricing.` : "You are nobody known.";
 }
 
+const before = remembers && sessionStorage.getItem("demo_who");
+if (before) show(before);
 for (const button of buttons) {
   button.addEventListener("click", () => {
     const { id, name, email, title } = button.dataset;
     leadRouter("reset");
     if (id) leadRouter("identify", { email, name, title });
     show(id);
+    if (remembers) sessionStorage.setItem("demo_who", id);
     leadRouter("page");
   });
 }

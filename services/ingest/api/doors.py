@@ -26,8 +26,10 @@ ANALYTICS: Final[Mapping[str, str]] = {
     "/v1/batch": "batch", "/v1/b": "batch", "/v1/import": "import", "/beacon/v1/batch": "batch",
     "/v1/track": "track", "/v1/t": "track", "/v1/identify": "identify", "/v1/i": "identify",
     "/v1/page": "page", "/v1/p": "page", "/v1/screen": "screen", "/v1/s": "screen",
-    "/v1/group": "group", "/v1/g": "group", "/v1/alias": "alias", "/v1/a": "alias",
+    "/v1/group": "group", "/v1/g": "group", "/v1/alias": "alias", "/v1/a": "alias", "/v1/merge": "merge",
 }  # fmt: skip
+# RudderStack's pixels: the call stands in the address.
+PIXELS: Final[Mapping[str, str]] = {"/pixel/v1/track": "track", "/pixel/v1/page": "page"}
 # Browsers may call from any page, without cookies: the write key is all there is.
 CORS: Final = {"access-control-allow-origin": "*"}
 PREFLIGHT: Final = {
@@ -79,9 +81,12 @@ class Doors:
         return self._keyed(kind, PLATFORMS["segment"], lambda arrival: segment.body_key(arrival.body))
 
     def _protocols(self) -> Sequence[BaseRoute]:
-        """Other clients' own paths: PostHog and Snowplow."""
+        """Other clients' own paths: RudderStack's pixels, PostHog and Snowplow."""
         made: list[BaseRoute] = []
         methods = ["POST", "OPTIONS", "HEAD", "GET"]
+        for path, kind in PIXELS.items():
+            work = self._keyed(kind, segment.PLATFORM, lambda _: None, snowplow.answer(snowplow.PIXEL_PATH))
+            made.append(Route(path, self._answering(path, work), methods=["GET"]))
         for path in posthog.PATHS:
             told = posthog.answer if path == posthog.RESULTS_PATH else None
             work = self._keyed(path, posthog.PLATFORM, posthog.key_of, told)
@@ -216,6 +221,12 @@ class Doors:
         raw = await read_body(request, settings.body_max_bytes)
         headers = dict(request.headers.items())
         query = dict(request.query_params) if request.scope["query_string"] else {}
+        try:
+            body = inflate(raw, headers.get("content-encoding", ""), settings.inflated_max_bytes)
+        except BadBody as error:
+            if kind != "hook" or error.status == 413:
+                raise
+            body = raw  # whoever signed it gets 200, and the bytes become a dead letter
         return Arrival(
             kind=kind,
             method=request.method,
@@ -223,7 +234,7 @@ class Doors:
             headers=headers,
             query=query,
             raw=raw,
-            body=clean_body(inflate(raw, headers.get("content-encoding", ""), settings.inflated_max_bytes)),
+            body=clean_body(body),
             received_at=self._clock.now(),
         )
 

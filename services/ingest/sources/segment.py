@@ -38,6 +38,7 @@ TYPES: Final[dict[str, str | None]] = {
 }
 # Historical imports carry the time of the export as sentAt: nothing to correct a clock by.
 _UNCORRECTED: Final = frozenset(("import",))
+QUERY_DEPTH_MAX: Final = 6
 _RAW: Final = msgspec.Raw()
 _CRM_TYPES: Final = ("salesforce", "hubspot", "pipedrive", "crm")
 
@@ -128,10 +129,28 @@ def verify(arrival: Arrival, secrets: Sequence[str]) -> str | None:
     return "X-Signature does not match the body and the secret"
 
 
+def of_query(arrival: Arrival) -> bytes:
+    """The call in a pixel's address; a dot in a name goes inwards: `context.page.url`. The key is not part of it."""
+    made: dict[str, Any] = {}
+    for name, value in arrival.query.items():
+        at, parts = made, name.split(".")[:QUERY_DEPTH_MAX]
+        for part in parts[:-1]:
+            inner = at.get(part)
+            if not isinstance(inner, dict):
+                inner = at[part] = {}
+            at = inner
+        at[parts[-1]] = value
+    made.pop("writeKey", None)
+    # Nobody repeats a pixel: two that are equal were two looks.
+    return msgspec.json.encode({"timestamp": arrival.received_at, **made})
+
+
 def parse(arrival: Arrival, limits: Limits) -> Parsed:
     """What a body of any Segment or RudderStack call holds."""
     body = arrival.body
     cut: list[bytes] = []
+    if arrival.method == "GET" and not body:
+        body = of_query(arrival)
     if arrival.kind in TYPES:
         return _single(body, arrival, limits)
     if body.lstrip()[:1] == b"[":  # the webhook destination, batched

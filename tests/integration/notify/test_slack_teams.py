@@ -2,7 +2,7 @@
 
 import json
 from datetime import UTC, datetime, timedelta
-from urllib.parse import parse_qs, urlencode
+from urllib.parse import urlencode
 
 import httpx
 import msgspec
@@ -18,69 +18,12 @@ from services.runtime.errors import Refused
 from services.runtime.http import make_app
 from tests.integration.notify.far import ANNA, Rig, notice, put
 from tests.support import farside
-from tests.support.farside import Answer, FarSide, Request
+from tests.support.farside import Answer, FarSide
+from tests.support.workspace import Workspace
 
 NOW = datetime(2026, 11, 24, 9, 0, tzinfo=UTC)
 SIGNING = "8f742231b10e8888abcd99yyyzzz85a5"
 HOSTILE = "<!channel> & <https://evil.example|you>\n*bold*"
-
-
-class Workspace:
-    """Slack's Web API, as far as we use it."""
-
-    def __init__(self) -> None:
-        self.messages: dict[str, list[dict]] = {}
-        self.users = {"anna@aurora.example": "UANNA", "ben@aurora.example": "UBEN"}
-        self.fail: list[Answer] = []
-        self.history = True
-        self.tear = 0
-
-    def __call__(self, request: Request) -> Answer:
-        if request.path in ("/respond", "/hook"):
-            return farside.text("ok")
-        method = request.path.removeprefix("/")
-        assert request.headers["authorization"] == "Bearer xoxb-test"
-        if "urlencoded" in request.headers["content-type"]:
-            asked = {k: v[0] for k, v in parse_qs(request.body.decode()).items()}
-        else:
-            asked = request.json
-        if self.fail and method == "chat.postMessage":
-            return self.fail.pop(0)
-        if self.tear and method == "chat.postMessage":
-            self.tear -= 1
-            self.chat_postMessage(asked)
-            return farside.torn()
-        return farside.json(getattr(self, method.replace(".", "_"))(asked))
-
-    def users_lookupByEmail(self, asked: dict) -> dict:
-        user = self.users.get(asked["email"])
-        return {"ok": True, "user": {"id": user}} if user else {"ok": False, "error": "users_not_found"}
-
-    def users_info(self, asked: dict) -> dict:
-        email = next((e for e, u in self.users.items() if u == asked["user"]), None)
-        return (
-            {"ok": True, "user": {"profile": {"email": email}}} if email else {"ok": False, "error": "user_not_found"}
-        )
-
-    def conversations_open(self, asked: dict) -> dict:
-        return {"ok": True, "channel": {"id": "D" + asked["users"]}}
-
-    def conversations_history(self, asked: dict) -> dict:
-        if not self.history:
-            return {"ok": False, "error": "missing_scope"}
-        return {"ok": True, "messages": list(reversed(self.messages.get(asked["channel"], [])))}
-
-    def chat_postMessage(self, asked: dict) -> dict:
-        there = self.messages.setdefault(asked["channel"], [])
-        there.append({**asked, "ts": f"17000000{len(there)}.0001"})
-        return {"ok": True, "channel": asked["channel"], "ts": there[-1]["ts"]}
-
-    def chat_update(self, asked: dict) -> dict:
-        for one in self.messages.get(asked["channel"], []):
-            if one["ts"] == asked["ts"]:
-                one.update(asked)
-                return {"ok": True, "channel": asked["channel"], "ts": asked["ts"]}
-        return {"ok": False, "error": "message_not_found"}
 
 
 @pytest.fixture

@@ -7,12 +7,16 @@ down_revision = "0012"
 branch_labels = None
 depends_on = None
 
+# Everything here goes by key; plans made on empty tables would otherwise stay for a while.
+PLANS = """SET plan_cache_mode = force_generic_plan SET enable_seqscan = off SET enable_hashjoin = off
+SET enable_mergejoin = off SET jit = off"""
+
 # What a batch may change, in one answer of three kinds of rows: messages known already, inboxes, notices. Inboxes come
 # before notices: whatever changes a notice in between moves the inbox's seq, and `notify.apply` sees that.
-LOOK = """
+LOOK = f"""
 CREATE FUNCTION notify.look(ids uuid[], reps text[], keys text[], oldest timestamptz, open_of text[], all_of text[], holding bool)
 RETURNS TABLE (message uuid, rep text, seq int8, budget_left float8, budget_at timestamptz, body text)
-LANGUAGE plpgsql AS $$
+LANGUAGE plpgsql {PLANS} AS $$
 #variable_conflict use_column
 BEGIN
     RETURN QUERY SELECT h.message_id, NULL::text, NULL::int8, NULL::float8, NULL::timestamptz, NULL::text
@@ -46,7 +50,7 @@ END $$
 
 # Everything of a batch but dead letters, in one call. What was read and is no longer so raises LR002: the caller reads
 # again. NOTIFY leaves at the commit.
-APPLY = """
+APPLY = f"""
 CREATE FUNCTION notify.apply(
     f_stage text, f_topic text, f_parts int4[], f_firsts int8[], f_nexts int8[], f_epochs int8[],
     at timestamptz,
@@ -58,7 +62,7 @@ CREATE FUNCTION notify.apply(
     g_visitor text[], g_id text[], g_lead text[], g_body text[], g_until timestamptz[],
     erased text[], inbox_channel text, site_channel text
 ) RETURNS void
-LANGUAGE plpgsql AS $$
+LANGUAGE plpgsql {PLANS} AS $$
 DECLARE
     n int8;
 BEGIN

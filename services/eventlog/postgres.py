@@ -6,10 +6,8 @@ Owns `log.partition` and `log.record`.
 """
 
 import asyncio
-import contextlib
-from collections.abc import Callable, Mapping, Sequence
-from datetime import UTC, datetime
-from typing import Any, Final
+from collections.abc import Sequence
+from typing import Final
 
 import asyncpg
 import structlog
@@ -21,7 +19,8 @@ from services.eventlog.core.murmur2 import partition_of
 from services.eventlog.core.retention import keep_days
 from services.eventlog.fence import translate
 from services.eventlog.gather import Gather, Item
-from services.eventlog.ports import AppendArguments, Connection, Encode, LogTruncated, Record, Staged
+from services.eventlog.ports import AppendArguments, Connection, Encode, Staged
+from services.eventlog.postgres_read import CALL_TIMEOUT_S, PostgresReader
 from services.eventlog.wakes import Wakes
 from services.runtime.db import AWAY, Database, Listener
 from services.runtime.errors import BadMessage, LeadRouterError, Misconfigured, Unavailable
@@ -35,148 +34,9 @@ INSERT INTO log.partition (topic, part) SELECT $1, generate_series(0, $2::int - 
  WHERE NOT EXISTS (SELECT 1 FROM log.partition WHERE topic = $1)
 ON CONFLICT DO NOTHING"""
 COUNT_PARTITIONS: Final = "SELECT count(*) FROM log.partition WHERE topic = $1"
-BOUNDS: Final = "SELECT part, first, next FROM log.partition WHERE topic = $1 AND part = ANY ($2::int[])"
-# Partitions without anything new are passed over before the records are touched. A partition that should have
-# something and has nothing gives one row of nulls: its records are gone.
-POLL: Final = """
-SELECT u.part, r.off, r.key, r.value, (extract(epoch FROM r.at) * 1000)::bigint AS at_ms
-  FROM unnest($2::int[], $3::bigint[]) AS u(part, off)
-  JOIN log.partition p ON p.topic = $1 AND p.part = u.part AND p.next > u.off
-  LEFT JOIN LATERAL (
-    SELECT x.off, x.key, x.value, x.at FROM log.record x
-     WHERE x.topic = $1 AND x.part = u.part AND x.off >= u.off AND x.at >= $5
-     ORDER BY x.off LIMIT $4) r ON true"""
-# Plans know the topic and the day, and so open one or two tables instead of all; never a scan of a whole day.
-READER_SESSION: Final = {
-    "plan_cache_mode": "force_generic_plan",
-    "jit": "off",
-    "enable_seqscan": "off",
-    "enable_hashjoin": "off",
-    "enable_mergejoin": "off",
-    "enable_bitmapscan": "off",
-}
-EVER: Final = datetime(1970, 1, 1, tzinfo=UTC)
-# Records are fetched ahead for so many bytes, judged by the size of those before.
-FETCH_BYTES: Final = 16 << 20
 DAYS_AHEAD: Final = 3
 HOUSEKEEPING_S: Final = 3600.0
-CALL_TIMEOUT_S: Final = 35.0
 HEALTHY_TIMEOUT_S: Final = 3.0
-
-
-class PostgresReader:
-    """Reads one topic on a connection of its own."""
-
-    def __init__(self, db: Database, topic: str, wakes: Wakes, closed: Callable[["PostgresReader"], None]) -> None:
-        self._db = db
-        self._topic = topic
-        self._closed = closed
-        self._wakes = wakes
-        self._woken = wakes.watch(topic)
-        self._pg: asyncpg.Connection | None = None
-        self._handed: dict[int, int] = {}  # partition to the next offset to hand out
-        self._fetched: dict[int, int] = {}  # partition to the next offset to fetch
-        self._since: dict[int, datetime] = {}  # partition to the time of its newest record seen
-        self._ahead: list[Record] = []
-        self._active = 1
-        self._bytes_each = 1024.0
-        self._more = True  # there may be records that we have not fetched and will not be told of
-
-    async def assign(self, positions: Mapping[int, int]) -> None:
-        """Read exactly these partitions, each from its offset."""
-        kept = {part for part, offset in positions.items() if self._handed.get(part) == offset}
-        self._ahead = [record for record in self._ahead if record.part in kept]
-        self._fetched = {part: self._fetched[part] if part in kept else at for part, at in positions.items()}
-        self._since = {part: at for part, at in self._since.items() if part in kept}
-        self._handed = dict(positions)
-        self._active = max(1, len(positions))
-        self._more = True
-
-    async def poll(self, max_records: int, max_wait_s: float) -> Sequence[Record]:
-        """What is there, at once; waits up to `max_wait_s` only when nothing is."""
-        if not self._ahead:
-            # After a fetch that took everything there is nothing to look for until somebody says so, or time is up.
-            if self._more or self._woken.is_set():
-                self._woken.clear()
-                await self._fetch(max_records)
-            if not self._ahead:
-                with contextlib.suppress(TimeoutError):
-                    async with asyncio.timeout(max_wait_s):
-                        await self._woken.wait()
-                self._woken.clear()
-                await self._fetch(max_records)
-        batch, self._ahead = self._ahead[:max_records], self._ahead[max_records:]
-        for record in batch:
-            self._handed[record.part] = record.offset + 1
-        return batch
-
-    async def bounds(self, parts: Sequence[int]) -> Mapping[int, tuple[int, int]]:
-        """Partition to (first offset still there, next offset to be written)."""
-        try:
-            # Not on our own connection: a poll may be under way there.
-            async with self._db.raw() as pg:
-                rows = await pg.fetch(BOUNDS, self._topic, list(parts))
-        except asyncpg.PostgresError as error:
-            raise translate(error) from error
-        return {row["part"]: (row["first"], row["next"]) for row in rows}
-
-    async def note(self, positions: Mapping[int, int]) -> None:
-        """Nothing to do: the positions are in the same database, in `log.lease`."""
-
-    async def close(self) -> None:
-        """Close the connection; safe to call twice."""
-        self._wakes.forget(self._topic, self._woken)
-        self._drop_connection()
-        self._closed(self)
-
-    async def _fetch(self, max_records: int) -> None:
-        if not self._fetched:
-            return
-        parts = sorted(self._fetched)
-        limit = max(1, min(-(-max_records // self._active), int(FETCH_BYTES / self._bytes_each / self._active)))
-        since = min(self._since.get(part, EVER) for part in parts)
-        asked = [self._fetched[part] for part in parts]
-        self._more = True  # until we know better: the query may fail
-        rows = await self._query(POLL, self._topic, parts, asked, limit, since)
-        size = 0
-        newest: dict[int, int] = {}
-        for part, offset, key, value, at_ms in rows:
-            if offset != self._fetched[part]:
-                raise LogTruncated(
-                    f"{self._topic} partition {part}: the next record to read is {self._fetched[part]}, but the log "
-                    f"now begins at {offset}. Records were dropped by age before they were read; see the runbook, "
-                    "position_outside_log"
-                )
-            self._fetched[part] = offset + 1
-            self._ahead.append(Record(part, offset, key, value, at_ms))
-            newest[part] = at_ms
-            size += len(value or b"") + len(key or b"")
-        # A partition that gave all that was asked for may have more.
-        self._more = len(rows) >= limit
-        if rows:
-            self._active = max(1, len(newest))
-            self._bytes_each = max(64.0, size / len(rows))
-        for part, at_ms in newest.items():
-            # Times rise with offsets, so older days need not be opened again; milliseconds are rounded.
-            self._since[part] = datetime.fromtimestamp(at_ms / 1000 - 0.001, UTC)
-
-    async def _query(self, sql: str, *arguments: object) -> list[Any]:
-        try:
-            async with asyncio.timeout(CALL_TIMEOUT_S):
-                if self._pg is None or self._pg.is_closed():
-                    self._pg = await self._db.connect(**READER_SESSION)
-                return list(await self._pg.fetch(sql, *arguments))
-        except (asyncpg.PostgresError, *AWAY) as error:
-            self._drop_connection()
-            raise translate(error) from error
-        except asyncio.CancelledError:
-            self._drop_connection()  # it may be in the middle of an answer
-            raise
-
-    def _drop_connection(self) -> None:
-        if self._pg is not None:
-            pg, self._pg = self._pg, None
-            pg.terminate()
 
 
 class PostgresWriter:

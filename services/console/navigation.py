@@ -25,7 +25,7 @@ ENTRIES: Final[tuple[Entry, ...]] = (
     Entry("Matrix", "/matrix", "grid", ("marketing",)),
     Entry("Funnel", "/funnel", "funnel", ("marketing",)),
     Entry("Templates", "/templates", "speech", ("marketing",)),
-    Entry("Sources", "/sources", "plug", ("marketing",)),
+    Entry("Sources", "/sources", "plug", ("marketing", "ops")),
     Entry("Overview", "/overview", "pulse", ("ops",)),
     Entry("Lag", "/ops/lag", "clock", ("ops",)),
     Entry("Dead letters", "/ops/dead-letters", "letter", ("ops",)),

@@ -3,7 +3,7 @@
 import argparse
 import asyncio
 
-from tests.bench import console, decisions, ingest, latency, restart, scoring, sources
+from tests.bench import console, decisions, deliveries, ingest, latency, restart, scoring, sources
 
 PARTS = {
     "scoring": lambda full: scoring.main(full=full),
@@ -12,6 +12,7 @@ PARTS = {
     "ingest": lambda _: ingest.main(),
     "sources": lambda _: sources.main(),
     "decisions": lambda _: decisions.main(),
+    "deliveries": lambda _: deliveries.main(),
     "console": lambda _: console.main(),
 }
 

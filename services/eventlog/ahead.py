@@ -86,14 +86,18 @@ class Ahead(Generic[W]):
         first: dict[int, int] = {}
         following: dict[int, int] = {}
         fresh: list[Record] = []
+        read_to = self.read_to
         for record in records:
             part, offset = record.part, record.offset
             # A reader may still hold records of before a seek, or of a partition that is no longer ours.
-            if offset < following.get(part, self.read_to.get(part, offset + 1)):
-                continue
-            first.setdefault(part, offset)
-            following[part] = offset + 1
-            fresh.append(record)
+            at = following.get(part)
+            if at is None:
+                at = read_to.get(part, offset + 1)
+                if offset >= at:
+                    first[part] = offset
+            if offset >= at:
+                following[part] = offset + 1
+                fresh.append(record)
         if not fresh:
             return None
         self.read_to.update(following)

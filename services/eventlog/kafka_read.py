@@ -76,14 +76,12 @@ class KafkaReader:
         except asyncio.CancelledError:
             self._assigned = False  # what it had in hand may be lost: seek before the next poll
             raise
-        records = [
-            Record(place.partition, record.offset, record.key, record.value, record.timestamp)
-            for place, polled in found.items()
-            for record in polled
-            if place.partition in self._next
-        ]
-        for record in records:
-            self._next[record.part] = record.offset + 1
+        records: list[Record] = []
+        for place, polled in found.items():
+            part = place.partition
+            if polled and part in self._next:
+                records += [Record(part, one.offset, one.key, one.value, one.timestamp) for one in polled]
+                self._next[part] = polled[-1].offset + 1
         self._empty = not records
         if records:
             self._came_at = time.monotonic()

@@ -90,9 +90,12 @@ def channel_list() -> None:
 
 
 @channels.command("test")
-def channel_test(name: Name) -> None:
+def channel_test(
+    name: Name,
+    email: Annotated[str | None, typer.Option(help="To whom, where the channel finds people by their address")] = None,
+) -> None:
     """Send a message that says it is a test. Exit code 1: it did not arrive."""
-    result = _with(lambda endpoints: endpoints.test(name))
+    result = _with(lambda endpoints: endpoints.test(name, email))
     out.print(f"{result.outcome} {result.detail}".strip(), highlight=False, markup=False)
     if result.outcome != "ok":
         raise typer.Exit(1)

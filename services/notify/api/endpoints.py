@@ -57,6 +57,14 @@ class DisableIn(BaseModel):
     disabled: bool = True
 
 
+class TestIn(BaseModel):
+    """To whom the test goes, where a channel finds people by their address."""
+
+    model_config = ConfigDict(strict=True, extra="forbid")
+
+    email: str | None = Field(None, max_length=254, pattern=r"^[^@\s\x00]+@[^@\s\x00]+$")
+
+
 class ReplayIn(BaseModel):
     """Which given up deliveries go out again: of one channel, or of all."""
 
@@ -121,9 +129,9 @@ def channel_router(endpoints: Endpoints, clock: Clock) -> APIRouter:
         return {**shown(one), "secrets": secrets}
 
     @router.post("/{name}/test")
-    async def test(_who: Seeing, name: Name) -> dict[str, Any]:
+    async def test(_who: Seeing, name: Name, body: TestIn | None = None) -> dict[str, Any]:
         """Send a message that says it is a test, now."""
-        result = await endpoints.test(name)
+        result = await endpoints.test(name, body.email if body else None)
         return {"outcome": result.outcome, "detail": result.detail, "retry_after_s": result.retry_after_s}
 
     @router.post("/{name}/disable")

@@ -122,8 +122,10 @@ def _interrupt(desk: Desk, chosen: Sequence[EndpointFacts], notice: Notice, now:
 def _ladder(desk: Desk, notice: Notice, before: Mapping[str, list[Known]], now: datetime) -> None:
     done = {one.step for rows in before.values() for one in rows if one.purpose == "step"}
     reachable = {e.id for e in desk.endpoints if not e.feed}
+    # Nobody reacts in their sleep: the ladder begins when the rep may be told.
+    begins = quiet_until(desk.prefs, desk.rep, now) or notice.created_at
     for number, step in enumerate(desk.prefs.ladder or [], 1):
-        due = max(now, notice.created_at + timedelta(minutes=step.after_min))
+        due = max(now, begins + timedelta(minutes=step.after_min))
         if number in done:
             continue
         if step.to in TO_PEOPLE:

@@ -125,15 +125,19 @@ class Endpoints:
             return await self.find(named), {}
         return await self.find(one.id), made
 
-    async def test(self, named: str) -> Result:
-        """Send a message that says it is a test, at once; what the far side said."""
+    async def test(self, named: str, email: str | None = None) -> Result:
+        """Send a message that says it is a test, at once; what the far side said.
+
+        Args:
+            email: To whom, where a channel finds people by their address.
+        """
         one = await self.find(named)
         kind = self.kinds[one.kind]
         now_secrets, before = await self.store.secrets(one.id)
         channel = kind.open(_endpoint(one, now_secrets, before), self._tools)
         try:
             now = self._clock.now()
-            request = channel.prepare(test_order(now), now)
+            request = channel.prepare(trial_order(now, email), now)
             return await channel.send(request) if request is not None else Result(outcome="ok")
         finally:
             await channel.close()
@@ -143,7 +147,7 @@ class Endpoints:
         await self.kinds[one.kind].open(_endpoint(one, given, {}), self._tools).close()
 
 
-def test_order(now: datetime) -> Order:
+def trial_order(now: datetime, email: str | None = None) -> Order:
     """The order of a test: about a person who does not exist."""
     example = Notice(
         id="test",
@@ -159,7 +163,9 @@ def test_order(now: datetime) -> Order:
         updated_at=now,
     )
     note = "This is a test of the channel."
-    return Order(id=secrets.token_hex(16), purpose="test", who="feed", rep=Rep(id="test"), notice=example, note=note)
+    return Order(
+        id=secrets.token_hex(16), purpose="test", who="feed", rep=Rep(id="test", email=email), notice=example, note=note
+    )
 
 
 def _endpoint(one: Stored, now_secrets: Mapping[str, str], before: Mapping[str, str]) -> Endpoint:

@@ -87,6 +87,10 @@ SELECT md5('digest|' || min(h.id)), h.endpoint, h.rep_id, 'rep', 'digest', 0, 'd
  WHERE h.state = 'held' AND h.due_at < $2 AND NOT EXISTS (
        SELECT 1 FROM notify.delivery g WHERE g.purpose = 'digest' AND g.state = 'due' AND g.endpoint = h.endpoint AND g.rep_id = h.rep_id)
  GROUP BY h.endpoint, h.rep_id ON CONFLICT (id) DO UPDATE SET state = 'due', due_at = excluded.due_at, attempts = 0"""
+# Planned at the moment in which the channel was deleted.
+NOBODYS = """
+DELETE FROM notify.delivery d WHERE d.state IN ('due', 'held') AND d.endpoint <> $1
+   AND NOT EXISTS (SELECT 1 FROM notify.endpoint e WHERE e.id = d.endpoint)"""
 PRUNE = """
 DELETE FROM notify.delivery WHERE id = ANY(ARRAY(
     SELECT id FROM notify.delivery WHERE notice_id IS NULL AND settled_at < $1 LIMIT $2 FOR UPDATE SKIP LOCKED))"""
@@ -292,6 +296,7 @@ async def due(pg: Connection, now: datetime) -> dict[str, tuple[int, datetime]]:
 
 
 async def tidy(pg: Connection, now: datetime) -> None:
-    """Give forgotten held deliveries a digest, and drop digests that are long settled."""
+    """Give forgotten held deliveries a digest; drop what waits for channels that are gone, and digests long settled."""
+    await pg.execute(NOBODYS, INBOX)
     await pg.execute(ORPHANS, now, now - timedelta(minutes=2))
     await pg.execute(PRUNE, now - timedelta(days=90), 1000)

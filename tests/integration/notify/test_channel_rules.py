@@ -219,6 +219,17 @@ async def test_preferences_choose_the_channels(rig: Rig, clock: FixedClock) -> N
         assert first != second
 
 
+async def test_what_waits_for_a_channel_that_is_gone_goes_too(rig: Rig, clock: FixedClock) -> None:
+    await rig.add(url="http://127.0.0.1:9", name="hook")
+    await put(rig.db, notice(clock))
+    await rig.planner.turn()
+    async with rig.db.raw() as pg:
+        await pg.execute("DELETE FROM notify.endpoint")
+    for _ in range(11):
+        await rig.deliverer.tick()
+    assert await rig.rows() == []
+
+
 async def test_held_rows_whose_digest_is_lost_get_one(rig: Rig, clock: FixedClock) -> None:
     async with FarSide() as far:
         await rig.add(url=far.url, feed=False)

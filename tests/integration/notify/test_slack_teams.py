@@ -118,6 +118,15 @@ async def test_answers_of_the_web_api(rig: Rig, clock: FixedClock, said: Answer,
         assert (row["state"], row["reason"]) == (state, reason)
 
 
+async def test_a_test_goes_to_the_person_who_is_named(rig: Rig) -> None:
+    slack = Workspace()
+    async with FarSide(slack) as far:
+        await rig.add("slack_bot", token="xoxb-test", api=far.url, name="slack")
+        assert (await rig.endpoints.test("slack")).outcome == "refused"
+        assert (await rig.endpoints.test("slack", "anna@aurora.example")).outcome == "ok"
+        assert "This is a test of the channel." in texts(slack.messages["DUANNA"][0]["blocks"])
+
+
 async def test_a_rep_whom_slack_does_not_know(rig: Rig, clock: FixedClock) -> None:
     async with FarSide(Workspace()) as far:
         await rig.add("slack_bot", token="xoxb-test", api=far.url)

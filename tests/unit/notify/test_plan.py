@@ -138,6 +138,10 @@ def test_the_ladder_is_planned_once_and_its_people_hear_of_the_end():
     known = [Known(endpoint=d.endpoint, purpose=d.purpose, state="due", step=d.step) for d in one.planned]
     assert planned(one, made(seq=2), known) == [("feed", "change", "due"), ("chat", "change", "due")]
     assert (INBOX, "change", "due") in planned(one, made(seq=3, state="claimed"), known)
+    # Its clock does not run in the night.
+    sleeping = desk(CHAT, prefs=Preferences(ladder=steps[:1], paused_until=NOW + HOUR))
+    planned(sleeping, made(id="y"))
+    assert [d.due_at for d in sleeping.planned if d.purpose == "step"] == [NOW + HOUR + timedelta(minutes=5)]
     # No ladder without an offer.
     assert planned(one, made(assignment=None, id="x")) == [("feed", "tell", "due"), ("chat", "tell", "due")]
 

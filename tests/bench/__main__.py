@@ -3,10 +3,11 @@
 import argparse
 import asyncio
 
-from tests.bench import console, decisions, deliveries, ingest, latency, restart, scoring, sources
+from tests.bench import console, decisions, deliveries, ingest, latency, restart, scoring, sources, steps
 
 PARTS = {
     "scoring": lambda full: scoring.main(full=full),
+    "steps": lambda _: steps.main(),
     "restart": lambda _: restart.main(),
     "latency": lambda _: latency.main(),
     "ingest": lambda _: ingest.main(),

@@ -49,17 +49,13 @@ class DeadLetterPages:
         replayed = {"waiting": False, "replayed": True}.get(chosen["state"])
         found = await deadletter.list_letters(
             self._db,
-            stage=chosen["stage"] or None,
-            reason=chosen["reason"] or None,
-            topic=chosen["topic"] or None,
+            **_wanted(chosen),
             replayed=replayed,
             before=before,
             limit=SHOWN + 1,
         )
         counts = sorted(await deadletter.counts(self._db), key=lambda one: (-one["count"], one["stage"], one["reason"]))
-        waiting = await deadletter.waiting(
-            self._db, stage=chosen["stage"] or None, reason=chosen["reason"] or None, topic=chosen["topic"] or None
-        )
+        waiting = await deadletter.waiting(self._db, **_wanted(chosen))
         return self._frame.draw(
             "dead_letters.html",
             identity=await self._frame.signed_in(request),
@@ -123,9 +119,7 @@ class DeadLetterPages:
                 self._db,
                 self._log.writer(),
                 who.name or who.role,
-                stage=chosen["stage"] or None,
-                reason=chosen["reason"] or None,
-                topic=chosen["topic"] or None,
+                **_wanted(chosen),
                 after=_number(sent.get("after")) or 0,
                 newest=_number(sent.get("newest")),
                 at_most=AT_ONCE,
@@ -147,6 +141,10 @@ def _chosen(asked: Mapping[str, str]) -> dict[str, str]:
     if chosen["state"] not in STATES:
         chosen["state"] = "waiting"
     return chosen
+
+
+def _wanted(chosen: Mapping[str, str]) -> dict[str, str | None]:
+    return {name: chosen[name] or None for name in ("stage", "reason", "topic")}
 
 
 def _id(request: Request) -> int:

@@ -41,7 +41,7 @@ class DeliveryRow(msgspec.Struct, frozen=True, kw_only=True):
     state: str
     tone: str
     attempts: int
-    reason: str
+    why: str
     detail: str
     created_at: datetime
     next_at: datetime | None
@@ -82,7 +82,7 @@ def delivery_row(row: Mapping[str, Any]) -> DeliveryRow:
         state=words(state),
         tone={"delivered": "good", "gave_up": "bad", "due": "now", "held": "main"}.get(state, ""),
         attempts=row["attempts"],
-        reason=words(row["reason"] or ""),
+        why=words(row["reason"] or ""),
         detail=row["detail"] or "",
         created_at=row["created_at"],
         next_at=row["due_at"] if state in ("due", "held") else None,

@@ -56,12 +56,13 @@ class Answering:
         if word not in get_args(Command) or not fields.get("assignment") or not gen.isdigit() or len(gen) > 9:
             return "invalid", SAID["invalid"]
         command: Command = next(one for one in get_args(Command) if one == word)
+        reason = (detail[:64] or None) if command in ("decline", "lost") else None
         asked = Asked(
             command=command,
             assignment_id=fields["assignment"].lower()[:64],
             gen=int(gen),
             rep=identity.rep if identity.role == "rep" else None,
-            reason=detail[:64] or None if word in ("decline", "lost") else None,
+            reason=reason,
             until=until_of(detail, self._rooms.clock.now(), self.zone(rep)) if word == "snooze" else None,
         )
         return await self._given(identity, rep, lead_id, asked)

@@ -182,7 +182,7 @@ async def _answered(world: World, eyes: Eyes, up: Process) -> None:
     body = {"assignment_id": offer["id"].hex, "gen": offer["gen"]}
     with contextlib.suppress(httpx.HTTPError):
         await _post(victim, path, token, body)
-    assert await victim.ended() == KILLED
+    assert await victim.ended() == KILLED, victim.tail()
     again = [await _post(up, path, token, body) for _ in range(2)]
     assert [answer.status_code for answer in again] == [200, 200], again[0].text
     (state,) = await eyes.rows("SELECT state FROM router.assignment WHERE id = $1", offer["id"])
@@ -205,7 +205,7 @@ async def _replayed(world: World, eyes: Eyes, up: Process) -> None:
     body = {"stage": "scoring"}
     with contextlib.suppress(httpx.HTTPError):
         await _post(victim, "/v1/ops/dead-letters/replay", world.access["ops"], body)
-    assert await victim.ended() == KILLED
+    assert await victim.ended() == KILLED, victim.tail()
     answer = await _post(up, "/v1/ops/dead-letters/replay", world.access["ops"], body)
     assert answer.status_code == 200
     assert answer.json()["replayed"] > 0
@@ -225,7 +225,7 @@ async def _taken(world: World, up: Process, step: str, *, frozen: bool = False) 
     try:
         with contextlib.suppress(httpx.HTTPError):
             await _post(victim, "/v1/batch", world.access["source"], {"batch": items}, basic=True)
-        assert await victim.ended() == KILLED
+        assert await victim.ended() == KILLED, victim.tail()
     finally:
         if frozen:
             assert world.kafka is not None

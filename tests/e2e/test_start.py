@@ -71,6 +71,7 @@ def test_kafka_away(tmp_path: Path, empty_database_url: str) -> None:
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.timeout(400)  # nine commands, each a process that imports the product
 async def test_data_folder_in_use_and_commands_beside(tmp_path: Path) -> None:
     product = Product(tmp_path / "data")
     await product.start()

@@ -1,7 +1,7 @@
 """A process that reads the source of a `Kit` into the ledger and sends it on, to be killed by tests.
 
 Usage: python -m tests.support.log_worker URL KAFKA|- CRASH_AT|- [patient]
-`patient` has the product's own lease and heartbeat instead of short ones.
+`patient` has a lease so long that nobody waits for its end.
 Runs until SIGTERM, or until it reaches the step at which it is told to die.
 """
 
@@ -15,7 +15,7 @@ from tests.support.logs import Kit, Ledger, consumer, quick
 
 async def main(url: str, kafka: str, crash_at: str, patience: str = "") -> None:
     """Work until told to stop."""
-    times = {"lease_s": 10, "heartbeat_s": 2} if patience else {}
+    times = {"lease_s": 120, "heartbeat_s": 2} if patience else {}
     kit = await Kit(url, quick(kafka=None if kafka == "-" else kafka, batch_max_records=50, **times)).open()
     stop = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)

@@ -101,17 +101,15 @@ async def test_the_heir_is_killed_too(kit: Kit) -> None:
 
 
 async def test_a_worker_that_was_killed_is_followed_at_once(kit: Kit) -> None:
-    """With the product's own lease of ten seconds: the process table tells that the owner is gone."""
+    """Long before its lease of two minutes ends: the process table tells that the owner is gone."""
     first = await worker(kit, "-", patient=True)
     await until(lambda: owners(kit, 1), 30)
     first.kill()
     await first.wait()
     await kit.fill(COUNT)
     second = await worker(kit, "-", patient=True)
-    started = asyncio.get_running_loop().time()
     try:
-        await until(lambda: done(kit), 40)
-        assert asyncio.get_running_loop().time() - started < 8, "less than a lease"
+        await until(lambda: done(kit), 90)
     finally:
         second.send_signal(signal.SIGTERM)
         assert await asyncio.wait_for(second.wait(), 20) == 0

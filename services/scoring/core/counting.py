@@ -15,15 +15,17 @@ class Counted:
         code: Of the event's own signal.
         parts: For each rule: code of its counters, points, daily cap in thousandths, half-life in s.
         named, others: Whether such an act is told at once, of leads of named accounts and of others.
+        tells: Either.
     """
 
-    __slots__ = ("code", "named", "others", "parts")
+    __slots__ = ("code", "named", "others", "parts", "tells")
 
     def __init__(self, rules: tuple[SignalRule, ...], policy: Policy) -> None:
         self.code = rules[0].code
         self.parts = tuple((rule.code, rule.points, rule.daily_cap * THOUSAND, rule.half_life_s) for rule in rules)
         self.named = policy.alerts.kind(rules, named=True) is not None
         self.others = policy.alerts.kind(rules, named=False) is not None
+        self.tells = self.named or self.others
 
 
 class Counting:

@@ -1,4 +1,9 @@
-"""What does a batch of events do? Counters, links, verdicts and what must be told, folded in place, one event at a time."""
+"""What does a batch of events do? Counters, links, verdicts and what must be told, folded in place, one event at a time.
+
+Every event passes here, so `take` and `_count` are written for speed: what a batch shares is looked up once before the
+loop, the usual case (a known person, seen under one name) comes first, and profiles are changed in place. Anything
+rarer (several identifiers, clicks of one mail, facts about the person) has a method of its own below.
+"""
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
@@ -80,7 +85,7 @@ class Folded:
     """What the batch did.
 
     Attributes:
-        rows: New events. `side`: those whose time has no partition.
+        rows: New events. `side`: those whose time has no partition. `unnamed`: those of `rows` that were nobody's.
         profiles: Those touched, by key.
         told: Leads of which something always told happened.
         alerts: Rows that are told at once, if they still count when the batch is folded.
@@ -89,6 +94,7 @@ class Folded:
 
     rows: dict[bytes, Row] = field(default_factory=dict)
     side: dict[bytes, Row] = field(default_factory=dict)
+    unnamed: list[Row] = field(default_factory=list)
     profiles: dict[bytes, Profile] = field(default_factory=dict)
     reversals: dict[bytes, Reversal] = field(default_factory=dict)
     traits_changed: set[bytes] = field(default_factory=set)
@@ -175,6 +181,8 @@ class Fold:
             row = self._count(event, profile, lead)
             if first_ms <= event.own_ms < last_ms:
                 rows[id_] = row
+                if lead is None:
+                    done.unnamed.append(row)
             else:
                 side[id_] = row
             if wire.traits is not None or wire.account is not None:
@@ -249,7 +257,7 @@ class Fold:
         else:
             if signal in TOLD_ALWAYS:
                 self.done.told.add(lead.id)
-            if age_ms < ALERTABLE_MS and row.verdict == verdict:
+            if counted.tells and age_ms < ALERTABLE_MS and row.verdict == verdict:
                 named = lead.account is not None and self._companies.is_named(lead.account)
                 if counted.named if named else counted.others:
                     row.alert = True

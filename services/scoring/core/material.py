@@ -44,7 +44,7 @@ def told(done: Folded, ties: Ties, step: float, recent: Mapping[bytes, Sequence[
             else:
                 due.add(found.id)
     if ties.changes.joined:
-        recent = with_visits(recent, done.rows.values(), {key for key, _ in ties.changes.joined})
+        recent = with_visits(recent, done.unnamed, {key for key, _ in ties.changes.joined})
     for some in (done.rows, done.side) if due else ():
         for row in some.values():
             lead = row.lead
@@ -79,10 +79,10 @@ def told(done: Folded, ties: Ties, step: float, recent: Mapping[bytes, Sequence[
 def with_visits(
     recent: Mapping[bytes, Sequence[CauseIn]], rows: Iterable[Row], keys: Collection[bytes]
 ) -> dict[bytes, Sequence[CauseIn]]:
-    """`recent`, and what the browsers `keys` did among these rows while nobody could name them."""
+    """`recent`, and what the browsers `keys` did among these rows, all of them of when nobody could name them."""
     found = {key: {one.id: one for one in causes} for key, causes in recent.items()}
     for row in rows:
-        if row.lead is None and row.key in keys and row.weight:
+        if row.key in keys and row.weight:
             found.setdefault(row.key, {}).setdefault(row.event.id, cause(row))
     return {key: list(causes.values()) for key, causes in found.items()}
 

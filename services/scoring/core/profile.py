@@ -61,9 +61,10 @@ class Profile:
 
     def gain(self, millipoints: float) -> None:
         """Engagement moved by so much since it was last told."""
-        self.pending = pending = self.pending + int(millipoints)
+        pending = self.pending + int(millipoints)
         if not -PENDING_MOST < pending < PENDING_MOST:
-            self.pending = max(-PENDING_MOST, min(PENDING_MOST, pending))
+            pending = max(-PENDING_MOST, min(PENDING_MOST, pending))
+        self.pending = pending
 
     def learn(self, wire: Any, *, verified: bool, at: int) -> bool:
         """Take the facts of an event; returns whether one changed."""

@@ -12,7 +12,7 @@ from services.policy.core.fit import fit_of
 from services.policy.core.policy import Policy, SignalRule
 from services.policy.core.score import curve
 from services.scoring.core import traits
-from services.scoring.core.actor import WHOLE, verdict_of
+from services.scoring.core.actor import ACTORS, WHOLE
 from services.scoring.core.companies import bounded
 from services.scoring.core.counters import pairs
 from services.scoring.core.emit import CauseIn, EmitIn, Member, unpack
@@ -156,13 +156,12 @@ def account_of(
 
 
 def _cause(cause: CauseIn) -> Cause:
-    actor, _ = verdict_of(cause.verdict)
     return Cause(
         event_id=cause.id.hex(),
         signal=cause.signal,
         occurred_at=moment(cause.at_ms),
         received_at=moment(cause.received_ms),
-        actor=actor,
+        actor=ACTORS[cause.verdict & 3],
         human=cause.weight / WHOLE,
         url=cause.url,
         path=cause.path,

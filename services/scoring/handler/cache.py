@@ -21,7 +21,7 @@ class Cache:
         settled, settled_leads: Links of strong identifiers, and leads, as the database had them when we last looked. Like
             profiles they may be out of date when another process writes: whatever is told or changed of a lead is
             written only if its shape is still the same. Browsers are looked up each time: their turns move no shape.
-        recent: Event ids of the last batches. `rows`: their events.
+        recent: Event ids of the last batches, their own and those that they met again. `unnamed`: those that were nobody's.
         touched: Batch to the profiles that it used, oldest first: the order of forgetting.
     """
 
@@ -32,8 +32,9 @@ class Cache:
         self.settled: dict[bytes, Link] = {}
         self.settled_leads: dict[bytes, Lead] = {}
         self.erasures = -1
-        self.recent: deque[frozenset[bytes]] = deque(maxlen=KEPT_BATCHES)
-        self.rows: deque[Mapping[bytes, Row]] = deque(maxlen=KEPT_BATCHES)
+        self.recent: set[bytes] = set()
+        self._of_batches: deque[set[bytes]] = deque()
+        self.unnamed: deque[list[Row]] = deque(maxlen=KEPT_BATCHES)
         self.touched: deque[tuple[int, list[bytes]]] = deque()
 
     def settle(self, links: Mapping[bytes, Link], leads: Mapping[bytes, Lead]) -> None:
@@ -80,6 +81,13 @@ class Cache:
             chain.append(lead)
             at = lead.merged_into
         return chain
+
+    def note(self, ids: set[bytes]) -> None:
+        """The event ids of a batch, in place of those of the oldest: look-ups see the latter by now."""
+        self.recent |= ids
+        self._of_batches.append(ids)
+        if len(self._of_batches) > KEPT_BATCHES:
+            self.recent -= self._of_batches.popleft()
 
     def forget(self, seq: int) -> None:
         """Drop the longest unused profiles above the limit, never one that a batch in flight holds."""

@@ -77,8 +77,8 @@ class Work:
         self.emits = emits
         self.deletions = done.deletions
         self.input = pack(emits)
-        self.body: list[Any] = write.body_arguments(done, ties, emits, erasures)
-        self.segment = _compressed(write.segment_of(done))
+        self.body, raw = write.body_arguments(done, ties, emits, erasures)
+        self.segment = _compressed(raw)
 
 
 class ScoringHandler:
@@ -157,7 +157,7 @@ class ScoringHandler:
             done, emits = await self._fold(cache, found.known, events, ties, seq, recent)
             work = Work(seq, cache, dead=dead, done=done, ties=ties, emits=emits, erasures=self._forgotten.erasures)
             cache.touched.append((seq, [*done.profiles, *found.profiles]))
-            self._remember(cache, done, ties, seq)
+            self._remember(cache, found.known, done, ties, seq)
             self._meters.fold_seconds.observe(self._clock.monotonic() - began)
             return work
 
@@ -323,13 +323,14 @@ class ScoringHandler:
         if counting is None or self._policies.active is not counting.policy:
             counting = self._counting = Counting(self._policies.active)
         self._forgotten.expect(events)
+        cache.recent |= known
         fold = Fold(
             counting=counting,
             settings=folding.Settings(self._settings.dedupe_days * DAY_MS, *self._bounds, self._relay, self._trap),
             profiles=cache.profiles,
             ties=ties,
             seq=seq,
-            seen=_any_of([known, *cache.recent]),
+            seen=cache.recent.__contains__,
             suppressed=self._forgotten.holds if self._forgotten.count else None,
             companies=self._companies,
         )
@@ -341,11 +342,14 @@ class ScoringHandler:
         return fold.done, emits
 
     @staticmethod
-    def _remember(cache: Cache, done: Folded, ties: Ties, seq: int) -> None:
-        cache.links.update((key, link) for key, link in ties.links.items() if link.seq == seq)
-        cache.leads.update((key, lead) for key, lead in ties.leads.items() if lead.seq == seq)
-        cache.recent.append(frozenset(done.rows) | frozenset(done.side))
-        cache.rows.append(done.rows)
+    def _remember(cache: Cache, known: set[bytes], done: Folded, ties: Ties, seq: int) -> None:
+        changes = ties.changes
+        for key in (*changes.linked, *changes.moved, *(key for key, _, _ in changes.turned)):
+            cache.links[key] = ties.links[key]
+        for id_ in (*changes.created, *changes.touched):
+            cache.leads[id_] = ties.leads[id_]
+        cache.note({*done.rows, *done.side, *known})
+        cache.unnamed.append(done.unnamed)
         cache.forget(seq)
 
     # -- apply, when one call is not enough
@@ -380,12 +384,3 @@ def _compressed(raw: list[bytes]) -> Awaitable[bytes]:
     made = loop.create_future()
     made.set_result(probe.packed_bodies(raw) if raw else b"")
     return made
-
-
-def _any_of(sets: list[Any]) -> Any:
-    full = [one for one in sets if one]
-    if not full:
-        return lambda _id: False
-    if len(full) == 1:
-        return full[0].__contains__
-    return frozenset().union(*full).__contains__

@@ -29,7 +29,7 @@ async def just_now(
     if not keys:
         return {}
     found: Mapping[bytes, Sequence[CauseIn]] = await probe.recent(line, keys, since, names)
-    rows = [row for batch in cache.rows for row in batch.values() if row.event.received_ms >= since]
+    rows = [row for batch in cache.unnamed for row in batch if row.event.received_ms >= since]
     return material.with_visits(found, rows, keys)
 
 

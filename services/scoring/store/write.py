@@ -46,18 +46,21 @@ NO_ROW: Final[OutboxRow] = (None, None, None, None, [])
 Columns = tuple[Any, ...]
 
 
-def body_arguments(done: Folded, ties: Ties, emits: list[EmitIn], erasures: int) -> list[Any]:
+def body_arguments(done: Folded, ties: Ties, emits: list[EmitIn], erasures: int) -> tuple[list[Any], list[bytes]]:
     """Everything but the fence, the outbox row and the segment. Versions of the profiles move on: call once per batch.
 
     Args:
         erasures: How many erasures the fold knew of.
+
+    Returns:
+        The arguments, and the bodies for the segment in the order of their places.
     """
     ids, side = sorted(done.rows), sorted(done.side)
     rows, aside = [done.rows[id_] for id_ in ids], [done.side[id_] for id_ in side]
     day = max(done.newest_ms, 0) // DAY_MS
     bumps = {emit.lead: READ if emit.only is None and emit.kind != "merged" else TOLD for emit in emits}
     created = {id_: lead for id_, lead in ties.changes.created.items() if lead.merged_into is None}
-    return [
+    body = [
         erasures,
         day,
         *_events(ids, rows, 0),
@@ -70,11 +73,7 @@ def body_arguments(done: Folded, ties: Ties, emits: list[EmitIn], erasures: int)
         *_created(created, bumps),
         *_updated(ties, bumps),
     ]
-
-
-def segment_of(done: Folded) -> list[bytes]:
-    """The bodies of the batch, in the order of the places that `body_arguments` gives them."""
-    return [some[id_].event.body for some in (done.rows, done.side) for id_ in sorted(some)]
+    return body, [row.event.body for some in (rows, aside) for row in some]
 
 
 def arguments(fence: FenceArguments, row: OutboxRow, body: list[Any], segment: bytes) -> list[Any]:

@@ -152,3 +152,24 @@ def test_names_are_remembered_up_to_a_limit():
 def test_a_role_mailbox_is_known_as_such():
     assert Names().ident("email", "info@kivi.example").role is True
     assert Names().ident("email", "eve@kivi.example").role is False
+
+
+@pytest.mark.parametrize(
+    "time",
+    ["0001-01-01T00:00:00+23:59", "9999-12-31T23:59:59-23:59", "0001-01-01T00:00:00Z", "9999-12-31T23:59:59.999999Z"],
+)
+def test_the_ends_of_time_are_bad_times(time):
+    raw = message("page.viewed", {"email": "a@kivi.example"})
+    body = json.loads(raw)
+    body["time"] = time
+    found = read(json.dumps(body).encode(), NOW_MS, Names(), 10_000)
+    assert isinstance(found, Dead)
+    assert found.reason == "bad_time"
+
+
+@pytest.mark.parametrize("text", ["\\ud800", "\\udc00x"])
+def test_half_a_character_is_no_text(text):
+    raw = message("page.viewed", {"email": "a@kivi.example"}, id_="HERE").replace(b"HERE", text.encode())
+    found = read(raw, NOW_MS, Names(), 10_000)
+    assert isinstance(found, Dead)
+    assert found.reason == "bad_json"

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import pytest
-from playwright.async_api import Browser, BrowserContext, Page
+from playwright.async_api import Browser, BrowserContext, Page, expect
 
 from services.cli.client import Client
 from tests.e2e.product import Product, free_port
@@ -19,6 +19,7 @@ from tests.support.browser import WAIT_MS
 from tests.support.postgres import execute, run_alone, url_of
 from tests.support.scene import open_scene
 
+expect.set_options(timeout=WAIT_MS)
 LOOKS: Final[dict[str, dict[str, Any]]] = {
     "light": {"color_scheme": "light", "viewport": {"width": 1280, "height": 900}},
     "dark": {"color_scheme": "dark", "viewport": {"width": 1280, "height": 900}},

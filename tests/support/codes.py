@@ -35,7 +35,7 @@ PLACES: Final[dict[str, tuple[int, str]]] = {
 }
 # `code=` and `reason=` of these mean something else: a rep's answer, a number of a signal, a column.
 OTHERS: Final = {
-    "Option", "LeadOutcome", "SignalRule", "OutcomeRow", "list_letters", "replay_many", "info", "warning", "error",
+    "Option", "LeadAnswer", "LeadOutcome", "SignalRule", "OutcomeRow", "list_letters", "replay_many", "info", "warning", "error",
 }  # fmt: skip
 # Tables of codes, and where in them the codes stand.
 TABLES: Final = {

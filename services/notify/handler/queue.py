@@ -320,11 +320,13 @@ class EndpointQueue:
             case Delivered():
                 return msgspec.structs.replace(told, seq=notice.seq if notice is not None else 0, items=items)
             case RetryAt(due_at=due_at, reason=reason):
+                if one.forced:
+                    reason = store.REPLAYED  # so that it is also at the next try
                 return msgspec.structs.replace(
                     told,
                     state="due",
                     due_at=due_at,
-                    reason=store.REPLAYED if one.forced else reason,
+                    reason=reason,
                     uncertain=one.uncertain or result.uncertain,
                 )
             case GaveUp(reason=reason):

@@ -31,6 +31,9 @@ SHOTS: Final[tuple[tuple[str, str, str, str], ...]] = (
     ("matrix", "marketing", "/matrix", "light"),
     ("funnel", "marketing", "/funnel", "light"),
     ("sources", "marketing", "/sources", "light"),
+    ("try", "marketing", "/try?email=vera.virta@nordwind.example", "light"),
+    ("templates", "marketing", "/templates?segment=enterprise&language=fi", "light"),
+    ("dead-letters", "ops", "/ops/dead-letters", "light"),
     ("overview", "ops", "/overview", "light"),
     ("overview-dark", "ops", "/overview", "dark"),
 )

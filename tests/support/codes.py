@@ -66,7 +66,7 @@ MADE: Final[dict[tuple[str, str], tuple[str, ...]]] = {
 ELSEWHERE: Final[dict[str, tuple[str, ...]]] = {
     "router/core/assign.py": ("owner_of_account", "rep_of_account"),
     "scoring/store/metrics.py": ("duplicate", "too_old", "suppressed", "machine"),
-    "scoring/core/link.py": ("too_many_turns", "too_many_identifiers"),
+    "scoring/core/link.py": ("too_many_turns", "too_many_identifiers", "parted_by_hand"),
 }
 METRICS: Final = {"Counter", "Gauge", "Histogram", "Summary"}
 

@@ -80,7 +80,7 @@ class Between:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        await self._server.stop(2)
+        await self._server.stop(20)  # at once, unless the machine is very busy
         await self._http.aclose()
 
     @property

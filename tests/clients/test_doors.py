@@ -14,7 +14,7 @@ from standardwebhooks import Webhook
 
 from tests.clients.conftest import Live, somebody
 
-pytestmark = [pytest.mark.e2e, pytest.mark.xdist_group("clients")]
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(240), pytest.mark.xdist_group("clients")]
 
 
 def event(signal: str, email: str, **data: Any) -> CloudEvent:

@@ -13,7 +13,7 @@ from tests.clients.conftest import Live, somebody
 from tests.clients.node import MODULES, node
 from tests.clients.proxy import Between
 
-pytestmark = [pytest.mark.e2e, pytest.mark.xdist_group("clients")]
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(240), pytest.mark.xdist_group("clients")]
 CALLS = ["demo.requested", "page.viewed", "person.identified"]
 SCRIPTS = {
     "segment": """

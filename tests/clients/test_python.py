@@ -18,7 +18,7 @@ from segment.analytics.client import Client as Segment
 from tests.clients.conftest import Live, somebody
 from tests.clients.proxy import Between
 
-pytestmark = [pytest.mark.e2e, pytest.mark.xdist_group("clients")]
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(240), pytest.mark.xdist_group("clients")]
 # (host, key, email): makes the calls below and waits until they are sent. Gives what the client reports as lost.
 Sends = Callable[[str, str, str], list[Any]]
 CALLS = ["demo.requested", "page.viewed", "person.identified"]

@@ -5,6 +5,7 @@ from importlib.util import find_spec
 
 import pytest
 import structlog
+from hypothesis import HealthCheck, settings
 from pytest_socket import socket_allow_hosts
 
 pytest_plugins = [
@@ -22,6 +23,10 @@ structlog.configure(
         structlog.processors.KeyValueRenderer(key_order=["level", "event"]),
     ]
 )
+
+# A deadline is a timed assertion: on a busy machine it fails for nothing.
+settings.register_profile("tests", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("tests")
 
 # Tests that share something big stay on one xdist worker (`--dist loadgroup`): one broker, one product at a time.
 SHARED = {"kafka": "needs_kafka", "product": "e2e"}

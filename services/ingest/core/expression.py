@@ -80,7 +80,7 @@ def _value(node: Node, payload: object) -> Any:
             return any(_value(part, payload) is True for part in parts)
         case Choice(test=test, yes=yes, no=no):
             return _value(yes if _value(test, payload) is True else no, payload)
-        case Binary(op=op, left=left, right=right):
+        case Binary(op=op, left=left, right=right):  # pragma: no branch  mypy proves that there is no other
             return _binary(op, _value(left, payload), _value(right, payload))
 
 

@@ -1,7 +1,6 @@
 """Sizes, nesting and characters."""
 
 import json
-import time
 
 import msgspec
 import pytest
@@ -68,9 +67,8 @@ def test_only_the_guilty_item_is_cut_out() -> None:
     "body",
     [b'{"a":"' + rb"\"" * 500_000 + b"NaN", b'"' * 1_000_000 + b"NaN", b'{"a":NaN' + b"\\" * 1_000_000, b"[" * 500_000],
 )
+@pytest.mark.timeout(60)  # the square of their length would take hours
 def test_hostile_bodies_cost_their_length(body: bytes) -> None:
-    began = time.perf_counter()
     mended_escapes(body)
     too_deep(body, 32)
     isolate_deep(body, 32)
-    assert time.perf_counter() - began < 5

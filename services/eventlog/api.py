@@ -199,8 +199,8 @@ def log_router(db: Database, log: Log) -> APIRouter:
             )
             done += step.replayed
             if which.at_most is not None:
-                break
-        return {"replayed": done, "after": step.after, "newest": step.newest, "left": step.left}
+                return {"replayed": done, "after": step.after, "newest": step.newest, "left": step.left}
+        return {"replayed": done}
 
     @router.get("/dead-letters/{letter_id}")
     async def letter(letter_id: LetterId, _who: Ops) -> dict[str, Any]:

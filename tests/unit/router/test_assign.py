@@ -259,3 +259,9 @@ def test_when_all_have_had_them_the_one_with_the_fewest_for_their_weight_gets_it
 
 def test_without_a_limit_handovers_do_not_matter() -> None:
     assert choose(day(None, a=500, b=0), POOL, NOW).rep == "a"
+
+
+def test_whoever_would_make_others_wait_too_long_is_passed_over() -> None:
+    weights = {"a": 2, "b": 2, "c": 9, "d": 2, "e": 1, "f": 2, "g": 9, "h": 9}
+    _, history = give(weights, [frozenset()] * sum(weights.values()))
+    assert max(abs(owed) for at in history for owed in at.values()) < 1

@@ -227,3 +227,12 @@ def test_parted_leads_stay_apart_whatever_a_source_says():
     assert ties.lead_of(one).id == b"1" * 16
     assert ties.lead_of(other).id == b"2" * 16
     assert ties.changes.refused["parted_by_hand"] == 1
+
+
+def test_a_mailbox_of_many_takes_no_browser_however_often_they_come_together():
+    memory = Memory()
+    who = {"email": "info@kivi.example", "anonymous": "c"}
+    memory.batch(message("page.viewed", who, ago=9))
+    _, ties, _ = memory.batch(message("page.viewed", who, ago=5))
+    assert list(memory.links) == [bytes.fromhex(key_of("email", "info@kivi.example"))]
+    assert not ties.changes.moved

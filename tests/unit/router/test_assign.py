@@ -265,3 +265,8 @@ def test_whoever_would_make_others_wait_too_long_is_passed_over() -> None:
     weights = {"a": 2, "b": 2, "c": 9, "d": 2, "e": 1, "f": 2, "g": 9, "h": 9}
     _, history = give(weights, [frozenset()] * sum(weights.values()))
     assert max(abs(owed) for at in history for owed in at.values()) < 1
+
+
+def test_when_nobody_can_be_kept_from_waiting_the_one_who_is_owed_most_is_next() -> None:
+    owed = {"a": -4 * UNIT, "b": 2 * UNIT, "c": 2 * UNIT}
+    assert choose(roster({"a": 2, "b": 1, "c": 1}, owed), POOL, NOW).rep == "b"

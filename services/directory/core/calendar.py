@@ -119,6 +119,29 @@ def after_working_minutes(calendar: WorkCalendar, start: datetime, minutes: floa
     return None
 
 
+def start_of_working_day(calendar: WorkCalendar, start: datetime, days: int) -> datetime | None:
+    """When work begins on the `days`-th working day (1 or more) after the local day of `start`.
+
+    A day on which no minute is worked is no working day: weekends, public holidays, absences. For one who always works,
+    days are counted from `start` itself.
+
+    Returns:
+        None when that day never comes within two years.
+    """
+    reach = start + SEARCH_DAYS * DAY
+    if calendar.hours.always:
+        return next((since for since, _ in _spans(calendar, start + days * DAY, reach)), None)
+    there = zone(calendar.timezone)
+    day, left = start.astimezone(there).date(), days
+    for since, _ in _spans(calendar, start, reach):
+        local = since.astimezone(there).date()
+        if local > day:
+            day, left = local, left - 1
+            if left == 0:
+                return since
+    return None
+
+
 @lru_cache(maxsize=1024)
 def _holidays(country: str, year: int) -> dict[date, str]:
     code, _, region = country.partition("-")

@@ -14,6 +14,7 @@ from services.directory.core.calendar import (
     WorkCalendar,
     after_working_minutes,
     availability,
+    start_of_working_day,
     working_minutes,
 )
 from services.directory.core.domains import (
@@ -189,6 +190,10 @@ class DirectoryView:
     def after_working_minutes(self, rep_id: str, start: datetime, minutes: float) -> datetime | None:
         """The instant at which `minutes` of the rep's work have passed since `start`; None when that never comes (2 years)."""
         return after_working_minutes(self._calendars.get(rep_id, WorkCalendar()), start, minutes)
+
+    def start_of_working_day(self, rep_id: str, start: datetime, days: int) -> datetime | None:
+        """When the rep's work begins on the `days`-th (1 or more) working day after that of `start`; None: never (2 years)."""
+        return start_of_working_day(self._calendars.get(rep_id, WorkCalendar()), start, days)
 
     def problems(self) -> list[Problem]:
         """What points at somebody who is not there, accounts first; empty when all is well."""

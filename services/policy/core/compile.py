@@ -9,6 +9,7 @@ from pydantic import ValidationError
 from schemas.messages import NoticeKind, Stage
 from schemas.signals import FIRST_CUSTOM_SIGNAL, OTHER_SIGNAL, SIGNALS
 from services.policy.core import model
+from services.policy.core.cadence import Cadence, Step, hours_of
 from services.policy.core.condition import Condition, ConditionError, compile_condition
 from services.policy.core.document import Document, read_document
 from services.policy.core.facts import FactNames, window_of
@@ -153,6 +154,7 @@ class _Compiler:
             templates=tuple(
                 Template(t.segment, t.persona, t.stage, t.language, t.subject, t.body) for t in file.templates
             ),
+            cadences=tuple(_cadence(one) for one in file.cadences),
             goals=MappingProxyType({name: Goal(**goal.model_dump()) for name, goal in file.goals.items()}),
             spellings=MappingProxyType({spelling_key(name): signal for name, signal in file.spellings.items()}),
         )
@@ -229,6 +231,11 @@ NEVER: Final = compile_condition("false", {})
 def _with_alert(rule: SignalRule) -> SignalRule:
     fields: dict[str, Any] = {name: getattr(rule, name) for name in SignalRule.__slots__}
     return SignalRule(**{**fields, "alert": _NOTICES.get(rule.base, "visiting_now")})
+
+
+def _cadence(one: model.Cadence) -> Cadence:
+    steps = tuple(Step(s.day, s.do, hours_of(s.day, s.after_hours), s.subject, s.say) for s in one.steps)
+    return Cadence(one.name, frozenset(one.segments), one.start, steps)
 
 
 def _icp(icp: model.Icp) -> Icp:

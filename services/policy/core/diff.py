@@ -9,7 +9,7 @@ from services.policy.core.compile import read_policy
 from services.policy.core.words import number
 
 # Lists whose items have a name of their own: compared by it, not by place.
-_NAMED: Final = {"segments": "segment", "personas": "persona", "templates": "template"}
+_NAMED: Final = {"segments": "segment", "personas": "persona", "templates": "template", "cadences": "cadence"}
 _UNITS: Final = ((604_800, "w"), (86_400, "d"), (3600, "h"), (60, "m"))
 _DURATIONS: Final = frozenset(("half_life", "cooldown"))
 _THINGS: Final = {

@@ -40,6 +40,7 @@ def lint_policy(text: str, known: Known | None = None) -> list[Problem]:
         *_pools(policy, document, known or Known()),
         *_texts(policy, document, known or Known()),
         *_personas(policy, document),
+        *_cadences(policy, document),
         *_reach(policy, document),
     ]
     return sorted(found, key=lambda p: (p.line, p.column))
@@ -154,6 +155,18 @@ def _personas(policy: Policy, document: Document) -> Iterator[Problem]:
         if id(persona) not in reached:
             message = f"nobody is ever this {persona.label}: the personas before take them all"
             yield document.problem(("personas", index), message, "move it up")
+
+
+def _cadences(policy: Policy, document: Document) -> Iterator[Problem]:
+    """Cadences that no lead ever gets: the first that is for a segment has it."""
+    taken: set[str] = set()
+    names = {segment.name for segment in policy.segments}
+    for index, cadence in enumerate(policy.cadences):
+        wanted = set(cadence.segments) or names
+        if wanted <= taken:
+            message = f"no lead ever gets the cadence {cadence.name}: those before it are for all its segments"
+            yield document.problem(("cadences", index, "name"), message, "move it up, or take it out")
+        taken |= wanted
 
 
 def _reach(policy: Policy, document: Document) -> Iterator[Problem]:

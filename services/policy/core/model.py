@@ -202,6 +202,30 @@ class Template(Part):
     body: str = Field(min_length=1, max_length=5000)
 
 
+class CadenceStep(Part):
+    """One contact step of a cadence."""
+
+    day: Annotated[int, Field(ge=0, le=365, description="Working days of the rep after the start; 0: the same day")]
+    do: Literal["call", "mail", "message", "task"]
+    after_hours: Annotated[float, Field(ge=0, le=24, allow_inf_nan=False)] | None = Field(
+        None,
+        description="Working hours after the start (day 0; left out: 1), or after the day's work begins (left out: 0)",
+    )
+    subject: str | None = Field(None, min_length=1, max_length=300, description="Left out: that of the ready message")
+    say: str | None = Field(
+        None, min_length=1, max_length=5000, description="What to say, or what the task is; left out: the ready message"
+    )
+
+
+class Cadence(Part):
+    """A chain of contact steps for a lead that a rep has. The first cadence that is for the lead's segment is used."""
+
+    name: Name
+    segments: list[Name] = Field(default=[], description="Empty: every segment")
+    start: Literal["accepted", "offered"] = "accepted"
+    steps: list[CadenceStep] = Field(min_length=1, max_length=20)
+
+
 class Goal(Part):
     """What marketing and sales have agreed to reach."""
 
@@ -226,6 +250,7 @@ class PolicyFile(Part):
     sla: Sla = Sla()
     cooldown: dict[Name, Duration] = Field(default={}, description="Rest after a decline, by reason")
     templates: list[Template] = Field(default=[], max_length=200)
+    cadences: list[Cadence] = Field(default=[], max_length=50, description="Contact steps after the handover")
     goals: dict[Name, Goal] = Field(default={}, description="By segment; `all` for the whole")
     spellings: dict[str, SignalName] = Field(
         default={}, description="Further event names of your tools, and their signal"

@@ -7,6 +7,7 @@ from typing import Any, Final, Literal
 
 from schemas.messages import NoticeKind, Reason, Stage
 from schemas.signals import OTHER_SIGNAL, SIGNALS
+from services.policy.core.cadence import Cadence
 from services.policy.core.condition import Condition
 from services.policy.core.template import Template, pick_template
 from services.policy.core.words import WINDOWED, spelling_key
@@ -195,6 +196,7 @@ class Policy:
     sla: Sla
     cooldowns: Mapping[str, float]
     templates: tuple[Template, ...]
+    cadences: tuple[Cadence, ...]
     goals: Mapping[str, Goal]
     spellings: Mapping[str, str]
 
@@ -347,6 +349,10 @@ class Policy:
     @cached_property
     def _template_for(self) -> Callable[[str | None, str | None, str | None, str | None], Template | None]:
         return lru_cache(maxsize=4096)(partial(pick_template, self.templates))
+
+    def cadence(self, name: str) -> Cadence | None:
+        """The cadence of that name."""
+        return next((one for one in self.cadences if one.name == name), None)
 
     def goal(self, segment: str | None) -> Goal | None:
         """The goal of a segment, or of the whole."""

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 from schemas.signals import SIGNALS
 from services.policy.core import model
+from services.policy.core.cadence import hours_of
 from services.policy.core.document import Document
 from services.policy.core.problems import Problem, did_you_mean
 from services.policy.core.template import wrong_in
@@ -20,6 +21,7 @@ def check_rules(document: Document, file: model.PolicyFile) -> list[Problem]:
         *_segments(document, file),
         *_people(document, file),
         *_templates(document, file),
+        *_cadences(document, file),
         *_alerts(document, file),
         *_rest(document, file),
     ]
@@ -112,10 +114,40 @@ def _templates(document: Document, file: model.PolicyFile) -> Iterator[Problem]:
             hint = did_you_mean(template.persona, roles)
             yield document.problem((*loc, "persona"), f'no persona has the role "{template.persona}"', hint)
         for part in ("subject", "body"):
-            for fault in wrong_in(getattr(template, part)):
-                line, column = document.condition_place((*loc, part), fault.line, fault.column)
-                path = f"templates.{index}.{part}"
-                yield Problem(line=line, column=column, path=path, message=fault.message, hint=fault.hint)
+            yield from _faults(document, (*loc, part), getattr(template, part))
+
+
+def _cadences(document: Document, file: model.PolicyFile) -> Iterator[Problem]:
+    segments = [s.name for s in file.segments]
+    names: set[str] = set()
+    for index, cadence in enumerate(file.cadences):
+        loc: tuple[str | int, ...] = ("cadences", index)
+        if cadence.name in names:
+            yield document.problem((*loc, "name"), f'two cadences are called "{cadence.name}"')
+        names.add(cadence.name)
+        for at, segment in enumerate(cadence.segments):
+            if segment not in segments:
+                hint = did_you_mean(segment, segments)
+                yield document.problem((*loc, "segments", at), f'there is no segment "{segment}"', hint)
+        before: tuple[int, float] | None = None
+        for at, step in enumerate(cadence.steps):
+            here = (*loc, "steps", at)
+            when = (step.day, hours_of(step.day, step.after_hours))
+            if before is not None and when <= before:
+                yield document.problem((*here, "day"), "it is not after the step before", "put the steps in order")
+            before = when
+            if step.do == "task" and step.say is None:
+                yield document.problem((*here, "do"), "a task needs words", "write under `say` what is to be done")
+            for part in ("subject", "say"):
+                yield from _faults(document, (*here, part), getattr(step, part))
+
+
+def _faults(document: Document, loc: tuple[str | int, ...], text: str | None) -> Iterator[Problem]:
+    """What is wrong in a text with names to fill in."""
+    for fault in wrong_in(text) if text is not None else ():
+        line, column = document.condition_place(loc, fault.line, fault.column)
+        path = ".".join(str(step) for step in loc)
+        yield Problem(line=line, column=column, path=path, message=fault.message, hint=fault.hint)
 
 
 def _alerts(document: Document, file: model.PolicyFile) -> Iterator[Problem]:

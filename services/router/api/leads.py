@@ -10,6 +10,7 @@ from schemas.messages import LeadScored
 from services.directory.core.match import DirectoryView
 from services.policy.core.policy import Policy
 from services.policy.core.score import engagement
+from services.router.core.cadence import Running, coming
 from services.router.store.funnel import funnel
 from services.router.store.meters import between_stages, standing
 from services.router.store.reads import Filters, Reads, record_of
@@ -172,10 +173,31 @@ class Leads:
             "cooldown_reason": row["cooldown_reason"],
             "waiting_until": _iso(row["waiting_until"]),
             "waiting_reason": row["waiting_reason"],
+            "cadence": self._cadence(row, held),
             "recent": row["memory"].get("recent", []),
             "version": row["version"],
             "created_at": _iso(row["created_at"]),
             "updated_at": _iso(row["updated_at"]),
+        }
+
+    def _cadence(self, row: dict[str, Any], held: dict[str, Any] | None) -> dict[str, Any] | None:
+        """The cadence of the open assignment: where it stands, what is next, what has ended it."""
+        if held is None or row["memory"].get("cadence") is None:
+            return None
+        running = msgspec.convert(row["memory"]["cadence"], Running)
+        cadence = self._active().cadence(running.name)
+        if cadence is None or running.gen != held["gen"]:
+            return None
+        step = coming(running, cadence)
+        at = running.due_at
+        if at is not None and held["snoozed_until"] is not None:
+            at = max(at, held["snoozed_until"])
+        return {
+            "name": cadence.name,
+            "step": running.step,
+            "steps": len(cadence.steps),
+            "next": {"day": step.day, "do": step.do, "at": _iso(at)} if step is not None else None,
+            "ended": running.ended,
         }
 
 

@@ -141,6 +141,7 @@ class Answers:
                 taken = msgspec.structs.replace(held, state="accepted", accepted_at=now)
                 desk.keep(lead, taken)
                 desk.stop_clock(lead)
+                desk.cadences.begin(lead, taken, "accepted", now)
                 desk.say(desk.writer.claimed(lead, taken, asked.rep or "admin"))
             case "snooze":
                 assert asked.until is not None

@@ -18,6 +18,7 @@ from services.eventlog.ports import Connection
 from services.policy.core.policy import Policy
 from services.router.commands import metrics
 from services.router.commands.assigner import Assigner
+from services.router.commands.cadences import Cadences
 from services.router.commands.case import Case, Effect
 from services.router.commands.effects import Writer, make_id, messages
 from services.router.core import notice
@@ -58,6 +59,7 @@ class Desk:
         self.leads: dict[str, Lead] = {}
         self.wall = wall
         self.writer = Writer(policy, view, wall)
+        self.cadences = Cadences(self, policy, view)
         self._pg = pg
         self._hold = hold
         self._policy = policy
@@ -131,7 +133,7 @@ class Desk:
         untouched = held.state == "offered" and state in ("recalled", "closed")
         if credit and (untouched or state == "declined"):
             self._returns.append(held)
-        lead.held = None
+        lead.held = lead.memory.cadence = None
         self.cancel(lead.id, OFFER_KINDS)
         self.touch(lead)
 
@@ -300,7 +302,9 @@ class Desk:
         )
         lead.held = case.offered = held
         self._offers.append(Offer(lead_id=lead.id, held=held, segment=verdict.segment, stage=verdict.stage))
-        self.start_clock(lead, held, max(case.now, self.wall))  # a late decision is not the rep's fault
+        since = max(case.now, self.wall)  # a late decision is not the rep's fault
+        self.start_clock(lead, held, since)
+        self.cadences.begin(lead, held, "offered", since)
 
     def start_clock(self, lead: Lead, held: Held, since: datetime, done: TimerKind | None = None) -> None:
         """Set the next SLA step of an offer; `since` is when it was made, or when the step `done` was due."""

@@ -13,6 +13,7 @@ from schemas.messages import (
     LeadRef,
     LeadRouted,
     Reason,
+    Say,
     Stage,
     Timing,
     What,
@@ -237,9 +238,12 @@ class Writer:
         data = self._about(lead, "claimed", held, "accepted", to=[held.rep], reason=reason, by=by)
         return Effect(id=f"{held.id}.accepted", lead_id=lead.id, data=data)
 
-    def due(self, lead: Lead, held: Held, recipients: list[str], reason: Reason, key: str) -> Effect:
+    def due(
+        self, lead: Lead, held: Held, recipients: list[str], reason: Reason, key: str, *, say: Say | None = None
+    ) -> Effect:
         """Something that the rep or the manager should see to."""
         data = self._about(lead, "due", held, held.state, to=recipients, reason=reason)
+        data.say = say
         return Effect(id=f"{held.id}.{key}", lead_id=lead.id, data=data)
 
     def erased(self, lead: Lead, recipients: list[str]) -> Effect:

@@ -42,11 +42,24 @@ def _standing(lead: Mapping[str, Any]) -> list[str]:
         f"  fit {fit.get('grade') or 'unknown'} ({fit.get('score', 0)})",
     ]
     lines += [f"    {reason['text']}" for reason in fit.get("reasons", ())]
+    if lead.get("cadence"):
+        lines.append(f"  {_cadence(lead['cadence'])}")
     if lead.get("cooldown_until"):
         lines.append(f"  rests until {lead['cooldown_until']}")
     if lead.get("waiting_until"):
         lines.append(f"  waits until {lead['waiting_until']}: {lead.get('waiting_reason')}")
     return lines
+
+
+def _cadence(one: Mapping[str, Any]) -> str:
+    following = one["next"]
+    if one["ended"]:
+        where = f"ended: {one['ended']}"
+    elif following is None:
+        where = "nothing more"
+    else:
+        where = f"next {following['do']} (day {following['day']}), {following['at'] or 'when the rep is back'}"
+    return f"cadence {one['name']}, {one['step']} of {one['steps']} steps told; {where}"
 
 
 def _decision(decision: Mapping[str, Any]) -> list[str]:

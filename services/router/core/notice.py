@@ -32,6 +32,13 @@ def what_of(cause: Cause) -> What:
     )
 
 
+def cause_of(what: What) -> Cause:
+    """An act that the lead remembers, as far as it is still known."""
+    return Cause(
+        event_id=what.event_id or "", signal=what.signal, occurred_at=what.at, received_at=what.at, url=what.url
+    )
+
+
 def remember(recent: Sequence[What], causes: Sequence[Cause]) -> list[What]:
     """The last acts of the lead, newest first, without those that were taken back."""
     if not causes:
@@ -92,14 +99,29 @@ def say(
     Args:
         rep: Name and title of the one who will send it.
     """
-    person, account = snapshot.person, snapshot.account
+    person = snapshot.person
     segment, stage = verdict.segment, verdict.stage
     template = policy.template_for(segment, person.role, stage, person.language)
     if template is None:
         return None
+    return template.fill(values_of(snapshot, segment, stage, rep, policy, why=why, causes=causes))
+
+
+def values_of(
+    snapshot: LeadScored,
+    segment: str | None,
+    stage: str,
+    rep: tuple[str, str],
+    policy: Policy,
+    *,
+    why: str,
+    causes: Sequence[Cause],
+) -> dict[str, str | None]:
+    """What the names of a ready message stand for."""
+    person, account = snapshot.person, snapshot.account
     rule = policy.segment(segment)
     last = causes[-1] if causes else None
-    values: dict[str, str | None] = {
+    return {
         "lead.name": person.name,
         "lead.first_name": first_name(person.name),
         "lead.email": person.email,
@@ -117,7 +139,6 @@ def say(
         "page": (last.path or last.url) if last is not None else None,
         "shop_url": rule.shop_url if rule is not None else None,
     }
-    return template.fill(values)
 
 
 def first_name(name: str | None) -> str | None:

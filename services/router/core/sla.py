@@ -9,10 +9,10 @@ import msgspec
 from services.policy.core.policy import Sla
 from services.router.core.model import Held
 
-TimerKind = Literal["remind", "escalate", "reassign", "snooze", "cooldown", "retry", "decay"]
+TimerKind = Literal["remind", "escalate", "reassign", "snooze", "cooldown", "retry", "decay", "cadence"]
 SLA_KINDS: Final[tuple[TimerKind, ...]] = ("remind", "escalate", "reassign")
 # Timers that belong to one offer: they are void once its `gen` has moved on.
-OFFER_KINDS: Final[tuple[TimerKind, ...]] = (*SLA_KINDS, "snooze")
+OFFER_KINDS: Final[tuple[TimerKind, ...]] = (*SLA_KINDS, "snooze", "cadence")
 
 
 class Timer(msgspec.Struct, frozen=True, kw_only=True):
@@ -50,6 +50,6 @@ def still_due(timer: Timer, held: Held | None, gen: int) -> bool:
     if timer.kind in SLA_KINDS:
         waiting = held is not None and held.state == "offered" and held.gen == timer.gen
         return waiting and held is not None and (held.snoozed_until is None or held.snoozed_until <= timer.due_at)
-    if timer.kind == "snooze":
+    if timer.kind in OFFER_KINDS:
         return held is not None and held.gen == timer.gen
     return timer.gen in (0, gen)

@@ -114,6 +114,7 @@ class Intake:
         for cause in causes:
             if cause.signal in DEALS:
                 self._deal(lead, cause, now)
+            self._desk.cadences.hear(lead, cause)
         case = Case(
             lead=lead,
             snapshot=snapshot,
@@ -216,6 +217,7 @@ class Intake:
         winner.route, winner.pool, winner.assignee, winner.track = loser.route, loser.pool, held.rep, None
         winner.waiting_until = winner.waiting_reason = None
         self._desk.keep(winner, held)
+        self._desk.cadences.move(loser, winner, held)
         if held.state == "offered":
             self._desk.start_clock(winner, held, max(held.offered_at, self._desk.wall))
             # The rep was told under the loser's name, and the two may be told of by different processes: what was said

@@ -55,6 +55,9 @@ class TimerRun:
                 self._desk.say(self._desk.writer.due(lead, held, [held.rep], reason, key))
                 if held.state == "offered":
                     self._desk.start_clock(lead, held, max(timer.due_at, self._desk.wall))
+            case "cadence":
+                assert held is not None
+                self._desk.cadences.step(timer, lead, held)
             case "cooldown":
                 lead.cooldown_until = lead.cooldown_reason = None
                 self._desk.touch(lead)

@@ -8,6 +8,7 @@ import msgspec
 
 from schemas.messages import LeadScored, Route, Stage, What
 from services.eventlog.ports import Connection
+from services.router.core.cadence import Running
 from services.router.core.model import Before, Held, Outcome
 
 COLUMNS: Final[tuple[tuple[str, str], ...]] = (
@@ -53,10 +54,11 @@ _UUIDS: Final = frozenset(("id", "decision_id", "merged_into"))
 
 
 class Memory(msgspec.Struct, omit_defaults=True):
-    """Small lists that belong to a lead: its last acts, and the reps that gave it back."""
+    """What little belongs to a lead: its last acts, the reps that gave it back, the cadence of its open assignment."""
 
     recent: list[What] = msgspec.field(default_factory=list)
     refused: list[str] = msgspec.field(default_factory=list)
+    cadence: Running | None = None
 
 
 _snapshots: Final = msgspec.json.Decoder(LeadScored)

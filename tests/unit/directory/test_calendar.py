@@ -3,6 +3,7 @@
 from datetime import UTC, date, datetime, timedelta
 from zoneinfo import ZoneInfo
 
+import msgspec
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
@@ -14,6 +15,7 @@ from services.directory.core.calendar import (
     holiday,
     is_working,
     knows_holidays,
+    start_of_working_day,
     working_minutes,
 )
 from services.directory.core.hours import DAYS, Hours, parse_hours, zone
@@ -264,3 +266,17 @@ def test_an_availability_holds_until_it_says(one: WorkCalendar, now: datetime) -
         assert told.until > now
         assert availability(rep, one, told.until).ok != told.ok
         assert availability(rep, one, now + (told.until - now) / 2).ok == told.ok
+
+
+def test_the_next_working_days_begin_when_work_does() -> None:
+    office = calendar(country="FI")
+    friday = at("2026-12-04T16:50")
+    assert start_of_working_day(office, friday, 1) == at("2026-12-07T09:00")
+    assert start_of_working_day(office, at("2026-12-04T03:00"), 1) == at("2026-12-07T09:00"), "not the same day's work"
+    assert start_of_working_day(office, at("2026-12-23T10:00"), 1) == at("2026-12-28T09:00"), "Christmas is no work"
+    away = (Absence(start=at("2026-12-07T00:00"), end=at("2026-12-08T12:00")),)
+    assert start_of_working_day(msgspec.structs.replace(office, absences=away), friday, 1) == at("2026-12-08T12:00")
+    assert start_of_working_day(WorkCalendar(hours=Hours()), friday, 1) is None
+    always = WorkCalendar(absences=away)
+    assert start_of_working_day(always, friday, 2) == friday + timedelta(days=2)
+    assert start_of_working_day(always, friday, 3) == at("2026-12-08T12:00")

@@ -64,6 +64,16 @@ def problems(text: str) -> list[Problem]:
         ("    language: fi\n", "    persona: user2\n", "user2\n", "templates.1.persona", "no persona", "user"),
         ("subject: Start today", "subject: Start {{ lead.fist_name }}", "lead.fist_name", "templates.4.subject", "unknown name {{ lead.fist_name }}", "lead.first_name"),
         ("subject: Start today", "subject: Start {{ zzzz | upper }}", "zzzz", "templates.4.subject", "unknown name {{ zzzz }}", "one of account.domain"),
+        ("segments: [enterprise, midmarket]", "segments: [enterprise, midmarkt]", "midmarkt]", "cadences.0.segments.1", "no segment", "midmarket"),
+        ("{day: 2, do: mail}", "{day: 0, do: mail}", "0, do: mail}", "cadences.0.steps.1.day", "not after the step before", "in order"),
+        ("{day: 2, do: mail}", "{day: 0, do: mail, after_hours: 2}", "0, do: mail, after", "cadences.0.steps.1.day", "not after the step before", ""),
+        ("{day: 2, do: mail}", "{day: 2, do: letter}", "letter}", "cadences.0.steps.1.do", "one of 'call', 'mail', 'message' or 'task'", ""),
+        ("{day: 2, do: mail}", "{day: 2, do: task}", "task}", "cadences.0.steps.1.do", "a task needs words", "under `say`"),
+        ("{day: 2, do: mail}", "{day: 2, do: mail, say: 'Hi {{ lead.nam }}'}", "lead.nam }}", "cadences.0.steps.1.say", "unknown name {{ lead.nam }}", "lead.name"),
+        ("{day: 2, do: mail}", "{day: 2, do: mail, on: tue}", "on: tue", "cadences.0.steps.1.on", "not a setting here", ""),
+        ("{day: 0, do: call, after_hours: 2}", "{day: 0, do: call, after_hours: 30}", "30}", "cadences.0.steps.0.after_hours", "less than or equal to 24", ""),
+        ("first-two-weeks\n    segments: [enterprise, midmarket]\n", "a\n    start: won\n", "won\n", "cadences.0.start", "one of 'accepted' or 'offered'", ""),
+        ("cadences:\n", "cadences:\n  - {name: first-two-weeks, segments: [volume], steps: [{day: 0, do: call}]}\n", "first-two-weeks\n    segments", "cadences.1.name", 'two cadences are called "first-two-weeks"', ""),
         ("named_accounts: [page.viewed,", "named_accounts: [page.viewd,", "page.viewd,", "alerts.named_accounts.0", "no signal", "page.viewed"),
         ("others:         [pricing_visits,", "others:         [email.opened,", "email.opened,", "alerts.others.0", "an open never raises", ""),
         ("remind_minutes: 15,", "remind_minutes: 50,", "sla: {remind", "sla", "before escalate", ""),
@@ -132,7 +142,7 @@ def test_a_company_may_begin_with_one_segment_and_one_stage(example_text: str) -
     document = read_document(example_text).data
     document["segments"] = document["segments"][:1]
     document["stages"] = {"identified": document["stages"]["identified"]}
-    for part in ("templates", "goals"):
+    for part in ("templates", "cadences", "goals"):
         del document[part]
     policy = compile_policy(json.dumps(document))
     assert list(policy.stages) == ["identified"]
@@ -170,7 +180,7 @@ def test_windows(policy: Policy) -> None:
 
 def test_defaults_are_those_of_the_docs(example_text: str) -> None:
     document = read_document(example_text).data
-    for part in ("engagement", "alerts", "sla", "cooldown", "templates", "goals", "spellings", "about"):
+    for part in ("engagement", "alerts", "sla", "cooldown", "templates", "cadences", "goals", "spellings", "about"):
         del document[part]
     del document["icp"]["employees"]
     document["segments"][2]["when"] = False

@@ -54,6 +54,8 @@ def setting(*path: Any) -> Any:
         (("spellings", "Book a Demo", None), "spelling Book a Demo removed: demo.requested"),
         (("templates", 1, "subject", "x" * 200), f"template enterprise, fi, subject: Aurora ja {{{{ account.name | default(\"te\") }}}} → {'x' * 117}…"),
         (("fit", "company", "size", [{"from": 1000, "points": 15.0}]), "fit, company, size: removed from 50, points 12, from 10, points 6"),
+        (("cadences", 0, "segments", []), "cadence first-two-weeks, segments: removed enterprise, midmarket"),
+        (("cadences", 0, "start", "offered"), "cadence first-two-weeks, start: accepted → offered"),
         (("about", "new"), "about: The example company. Enterprise to the account owner, mid-market to the SDRs, small customers to the web shop. → new"),
     ],
 )  # fmt: skip
@@ -69,13 +71,14 @@ def test_the_order_of_segments_is_a_change(example_text: str) -> None:
 def test_a_segment_comes_and_goes(example_text: str) -> None:
     def change(document: Any) -> None:
         document["segments"][0]["name"] = "key_accounts"
+        document["cadences"][0]["segments"].remove("enterprise")
         document["templates"] = [t for t in document["templates"] if t.get("segment") != "enterprise"]
         del document["goals"]["enterprise"]
 
     found = changes(example_text, change)
     assert found[0].startswith("segment enterprise removed (name enterprise, label Enterprise")
     assert found[1].startswith("segment key_accounts added (name key_accounts")
-    assert len(found) == 6
+    assert len(found) == 7
 
 
 def test_two_messages_for_the_same_case(example_text: str) -> None:

@@ -113,3 +113,17 @@ def test_the_place_is_inside_the_condition(example_text: str) -> None:
 def test_no_policy_at_all() -> None:
     with pytest.raises(PolicyError):
         lint_policy("a: 1")
+
+
+def test_a_cadence_that_nobody_gets(example_text: str) -> None:
+    def change(document: dict[str, Any]) -> None:
+        steps = [{"day": 1, "do": "call"}]
+        document["cadences"] += [
+            {"name": "midmarket", "segments": ["midmarket"], "steps": steps},
+            {"name": "rest", "steps": steps},
+            {"name": "never", "steps": steps},
+        ]
+
+    found = warned(example_text, change)
+    assert [one.split(": ", 1)[1].split(":")[0] for one in found] == ["cadences.1.name", "cadences.3.name"]
+    assert "no lead ever gets the cadence midmarket: those before it are for all its segments" in found[0]

@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from services.policy.core.cadence import FIRST_DAY_HOURS, Cadence, cadence_for, hours_of
 from services.policy.core.compile import Policy, compile_policy
 from services.policy.core.document import read_document
 from services.policy.core.policy import OTHER
@@ -137,3 +138,23 @@ def test_segments_by_name_and_the_scores_at_which_something_turns(policy: Policy
     assert turns == tuple(sorted(turns))
     assert {*limits} - {0.0} <= {*turns}
     assert {limit * policy.hysteresis for limit in limits} - {0.0} <= {*turns}
+
+
+def test_the_first_cadence_that_is_for_the_segment(policy: Policy) -> None:
+    [example] = policy.cadences
+    assert [(step.day, step.do, step.hours) for step in example.steps] == [
+        (0, "call", 2.0),
+        (2, "mail", 0.0),
+        (5, "call", 0.0),
+        (9, "mail", 0.0),
+    ]
+    everybody = Cadence("all", frozenset(), "offered", example.steps[:1])
+    found = [cadence_for((example, everybody), name) for name in ("enterprise", "midmarket", "volume", None)]
+    assert found == [example, example, everybody, None]
+    assert cadence_for((example,), "volume") is None
+    assert [hours_of(0, None), hours_of(3, None), hours_of(0, 0.0), hours_of(3, 2.5)] == [
+        FIRST_DAY_HOURS,
+        0.0,
+        0.0,
+        2.5,
+    ]

@@ -164,7 +164,7 @@ def card(
         edited=say.edited if say else False,
         mail=lead.email,
         mailto=mailto(lead.email, say.subject, body) if lead.email and say and body else None,
-        answerable=section == "task" and notice.assignment is not None,
+        answerable=section == "task" and notice.assignment is not None and not to_do(notice),
         ring=section in ("now", "task") and not notice.quiet,
         until=notice.fresh_until.isoformat() if section == "now" and notice.fresh_until else None,
         lead=lead.id,
@@ -241,6 +241,12 @@ def taken(offer: Offer | None, by: str | None, names: Mapping[str, str], now: da
     return f"{who} {verb} {_just(offer.since, now)}."
 
 
+def to_do(notice: Notice) -> bool:
+    """Something is due for a lead that the rep has accepted: it is done, not answered."""
+    behind = notice.assignment
+    return notice.kind == "due" and behind is not None and behind.state == "accepted"
+
+
 def _just(at: datetime, now: datetime) -> str:
     seconds = int((now - at).total_seconds())
     return "just now" if seconds < 3 else f"{seconds} s ago" if seconds < 60 else ago(at, now)
@@ -271,8 +277,8 @@ def _standing(
     if notice.kind in OFFERS:
         if offer is not None and not offer.open:
             return "past", "over", "You have answered." if offer.state == "declined" else "It is no longer open."
-        if offer is not None and offer.state == "accepted":
-            mine = offer.rep == notice.rep
+        mine = offer is not None and offer.rep == notice.rep
+        if offer is not None and offer.state == "accepted" and not (mine and to_do(notice)):
             return (
                 "past",
                 "mine" if mine else "over",

@@ -64,7 +64,9 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
 def acknowledged(notice: Notice, *, read: bool) -> bool:
     """Whether somebody has reacted: read, accepted, declined, claimed by another, or it has ended."""
     behind = notice.assignment
-    return read or not notice.open or (behind is not None and behind.state != "offered")
+    # What comes due for a lead that the rep has accepted is news all the same: a cadence's step, a snooze that has ended.
+    waits = ("offered", "accepted") if notice.kind == "due" else ("offered",)
+    return read or not notice.open or (behind is not None and behind.state not in waits)
 
 
 def judge(notice: Notice, facts: Facts, now: datetime) -> Verdict:

@@ -180,6 +180,18 @@ def test_a_card_follows_the_router_before_its_notice_does():
     assert with_offer(state="declined").section == "past"
 
 
+def test_what_is_due_for_an_accepted_lead_is_done_not_answered():
+    step = told("due", recipients=["anna"], assignment=offer(state="accepted"), why="Day 2 of the cadence: send a mail")
+    [_, notice] = notices(handover(), told("claimed", assignment=offer(state="accepted"), by="anna"), step)
+    held = Offer(id="o1", gen=1, lead_id=VERA.id, rep="anna", state="accepted", since=NOW)
+    mine = seen(notice, offer=held)
+    assert (mine.section, mine.answerable, mine.why) == ("task", False, "Day 2 of the cadence: send a mail")
+    asleep = msgspec.structs.replace(held, snoozed_until=NOW + timedelta(hours=1))
+    assert seen(notice, offer=asleep).section == "snoozed"
+    assert seen(notice, offer=msgspec.structs.replace(held, state="won")).section == "past"
+    assert seen(notice, offer=msgspec.structs.replace(held, rep="olli"), names={"olli": "Olli"}).section == "past"
+
+
 def test_claimed_tells_who():
     by = told("claimed", assignment=offer(state="accepted"), by="olli")
     assert seen(notices(handover(), by)[0], names={"olli": "Olli"}).note == "Olli took it just now."

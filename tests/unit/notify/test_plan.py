@@ -176,6 +176,11 @@ def test_acknowledged():
     assert acknowledged(made(state="claimed"), read=False)
     assert acknowledged(made(assignment=ShownAssignment(id="o1", gen=1, state="accepted")), read=False)
     assert not acknowledged(made("opened"), read=False)
+    # A cadence's step is for a lead that has been accepted already.
+    step = made("due", assignment=ShownAssignment(id="o1", gen=1, state="accepted"))
+    assert not acknowledged(step, read=False)
+    assert acknowledged(step, read=True)
+    assert acknowledged(made("due", assignment=ShownAssignment(id="o1", gen=1, state="won")), read=False)
 
 
 @pytest.mark.parametrize(

@@ -227,7 +227,7 @@ class LeadRouted(msgspec.Struct, kw_only=True, omit_defaults=True):
 
     Kinds: `decided` (a decision was recorded; with an `assignment` in state offered it is a handover), `alert` (the lead
     does something right now), `claimed` (a rep took it), `recalled` (an offer was withdrawn), `closed` (won, lost,
-    declined, merged away), `due` (a timer: snooze ended, SLA), `erased`.
+    declined, merged away), `due` (a timer: snooze ended, SLA, a cadence's step), `erased`.
 
     Attributes:
         recipients: Reps to be told (or, for claimed, recalled and closed, whose notices change).

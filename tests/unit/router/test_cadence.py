@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from services.policy.core.cadence import Cadence, Step
 from services.policy.core.template import Template
-from services.router.core import cadence
+from services.router.core import cadence, notice
 from services.router.core.cadence import Running
 from services.router.core.explain import render
 from services.router.core.model import Held
@@ -144,6 +144,15 @@ def test_what_to_say(
 ) -> None:
     told = cadence.said(Step(2, do, 0.0, subject, say), ready, VALUES)
     assert (None if told is None else (told.subject, told.body)) == found
+
+
+def test_a_remembered_act_fills_the_names_of_a_message() -> None:
+    visit = cause("v", path="/pricing")
+    assert notice.remember([], []) == []
+    [what] = notice.remember([], [visit, cause("m", actor="machine")])
+    assert notice.act(notice.cause_of(what)) == "viewed /pricing"
+    assert notice.cause_of(what).event_id == visit.event_id
+    assert notice.cause_of(msgspec.structs.replace(what, event_id=None)).event_id == ""
 
 
 def test_why_the_rep_hears_of_it() -> None:

@@ -106,6 +106,8 @@ async def test_an_answer_ends_it(room: Room, command: str, more: dict[str, Any])
     await room.tick(NOW + 20 * DAY)
     assert await told(room) == []
     assert (await room.leads.one(ADMIN, lead["id"]))["cadence"] is None
+    [row] = await room.fetch("SELECT memory::text FROM router.lead")
+    assert "cadence" not in row["memory"]
 
 
 @pytest.mark.parametrize("signal", ["email.replied", "meeting.booked"])

@@ -11,7 +11,7 @@ import typer.main
 import yaml
 
 from schemas.topics import FLOW, STAGES
-from services.cli import app, data, ops, sources
+from services.cli import app, channels, data, ops, sources
 from services.cli.compose import consumes, shows
 from services.migrations import run as migrations
 from services.runtime.settings import Settings
@@ -26,7 +26,7 @@ BESIDE_SETTINGS = {"LEAD_ROUTER_EXAMPLES", "LEAD_ROUTER_VERSION"}
 
 
 def commands() -> set[str]:
-    assert data.policy, (ops.dead, sources.sources)  # imported so that they register their commands
+    assert data.policy, (channels.channels, ops.dead, sources.sources)  # imported so that they register their commands
     return set(typer.main.get_command(app).commands)  # type: ignore[attr-defined]
 
 

@@ -46,7 +46,7 @@ def test_everything_is_pinned_with_hashes_and_names_no_index(asked: str, pinned:
     blocks = re.split(r"\n(?=[A-Za-z0-9])", text.split("\n", 2)[2])
     names = set()
     for block in blocks:
-        head = re.match(r"([A-Za-z0-9._-]+)==[^\s;]+", block)
+        head = re.match(r"([A-Za-z0-9._-]+)(?:\[[a-z0-9, _-]+\])?==[^\s;]+", block)
         assert head, block[:80]
         assert "--hash=sha256:" in block, head[0]
         names.add(re.sub(r"[-_.]+", "-", head[1]).lower())
@@ -57,7 +57,11 @@ def test_everything_is_pinned_with_hashes_and_names_no_index(asked: str, pinned:
 
 def test_the_development_pins_hold_the_product_pins() -> None:
     def pins(path: str) -> dict[str, str]:
-        return dict(found.groups() for line in lines(path) if (found := re.match(r"([A-Za-z0-9._-]+)==(\S+)", line)))
+        return dict(
+            found.groups()
+            for line in lines(path)
+            if (found := re.match(r"([A-Za-z0-9._-]+(?:\[[a-z0-9, _-]+\])?)==(\S+)", line))
+        )
 
     assert pins("requirements.txt").items() <= pins("requirements-dev.txt").items()
 

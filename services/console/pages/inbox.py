@@ -140,7 +140,10 @@ class InboxPages:
     async def _list(self, identity: Identity, rep: str, show: int) -> dict[str, Any]:
         listed, count, seq = await self._desk.open(rep, show)
         past = await self._desk.past(rep, PAST_SHOWN)
-        parts = by_section(await self._cards([*listed, *past], rep))
+        # What ends between the two looks is in both: the later one counts.
+        newest = {one.notice.id: one for one in sorted([*listed, *past], key=lambda one: one.notice.seq)}
+        both = [one for one in (*listed, *past) if newest[one.notice.id] is one]
+        parts = by_section(await self._cards(both, rep))
         return {
             "parts": parts,
             "open": count,

@@ -19,6 +19,9 @@ FILTERS: Final = ("default", "upper", "lower", "capitalize", "title", "trim", "t
 TESTS: Final = ("defined", "undefined", "none")
 # The longest text that is made: a message of ten pages is none.
 MOST_CHARS: Final = 20_000
+# Levels of conditions, values and filters in one another. Python itself gives up at 100 blocks or 200 brackets, but only
+# when the template is first filled.
+DEEPEST: Final = 50
 _ALLOWED: Final = (
     nodes.Template,
     nodes.Output,
@@ -58,7 +61,7 @@ def faults(text: str, known: frozenset[str]) -> list[Fault]:
         message = f"not a template: {error.message}"
         return [Fault(line=error.lineno, column=1, message=message, hint="check {{ }}, {% %} and quotes near here")]
     except RecursionError:
-        return [Fault(line=1, column=1, message="nested too deep")]
+        return [Fault(line=1, column=1, message="nested too deep", hint=f"at most {DEEPEST} levels")]
     return list(_walk(tree, text.splitlines() or [""], known))
 
 
@@ -79,7 +82,10 @@ def filled(text: str, values: Mapping[str, str | None]) -> str:
     return _compiled(text).render(nested)[:MOST_CHARS]
 
 
-def _walk(node: nodes.Node, lines: list[str], known: frozenset[str]) -> Iterator[Fault]:
+def _walk(node: nodes.Node, lines: list[str], known: frozenset[str], level: int = 0) -> Iterator[Fault]:
+    if level > DEEPEST:
+        yield _fault(node, "", lines, "nested too deep", f"at most {DEEPEST} levels")
+        return
     name = _dotted(node)
     if name is not None:
         if name not in known:
@@ -99,7 +105,7 @@ def _walk(node: nodes.Node, lines: list[str], known: frozenset[str]) -> Iterator
         yield _fault(node, "", lines, f"{_called(node)} is not for templates", "only names, if, and a few filters")
         return
     for child in node.iter_child_nodes():
-        yield from _walk(child, lines, known)
+        yield from _walk(child, lines, known, level + 1)
 
 
 def _dotted(node: nodes.Node) -> str | None:

@@ -6,7 +6,7 @@ import pytest
 
 from services.policy.core.compile import compile_policy
 from services.policy.core.problems import PolicyError
-from services.policy.core.sentences import MOST_CHARS
+from services.policy.core.sentences import DEEPEST, MOST_CHARS
 from services.policy.core.template import Template, pick_template, wrong_in
 
 EXAMPLE = Path("examples/policy.yaml").read_text()
@@ -67,12 +67,56 @@ def test_values_are_never_read_as_templates() -> None:
         ("{% if why %}{% set x = 1 %}{% endif %}", 1, 1, "assign is not for templates"),
         ("{% if why %}{% include 'x' %}{% endif %}", 1, 1, "include is not for templates"),
         ("ok\n{% if why %}", 2, 1, "not a template"),
+        ("{{ why | truncate(*segment) }}", 1, 19, "write the filter's values out"),
+        ("{{ why | truncate(**segment) }}", 1, 19, "write the filter's values out"),
+        ("{% if lead.frist_name is defined %}x{% endif %}", 1, 7, "unknown name {{ lead.frist_name }}"),
+        ("{% if " + "(" * 2000 + "why" + ")" * 2000 + " %}x{% endif %}", 1, 1, "nested too deep"),
     ],
 )
 def test_what_a_template_may_not_say_has_its_place(text: str, line: int, column: int, message: str) -> None:
     fault = wrong_in(text)[0]
     assert (fault.line, fault.column) == (line, column)
     assert message in fault.message
+
+
+def test_whether_there_is_a_value_can_be_asked() -> None:
+    text = "{% if lead.title is defined %}{{ lead.title }}{% else %}no title{% endif %}"
+    assert wrong_in(text) == []
+    assert said(text) == "no title"
+    assert said(text, **{"lead.title": "CFO"}) == "CFO"
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ("{% if why %}", "x{% endif %}"),
+        ("{% if why %}{% else %}", "x{% endif %}"),
+        ("not ", ""),
+        ("why and ", ""),
+        ("why == ", ""),
+        ("why ~ ", ""),
+        ("", " | upper"),
+        ("(why if ", " else why)"),
+        ("[", "]"),
+    ],
+)
+def test_what_is_accepted_can_be_filled_however_deep(before: str, after: str) -> None:
+    """Python refuses deep blocks and brackets only when it compiles: that would be in the middle of a handover."""
+    refused = 0
+    for times in (1, 10, *range(DEEPEST - 10, DEEPEST + 10), 120, 250, 600):
+        if before.startswith("{%"):
+            text = before * times + after * times
+        else:
+            text = "{% if " + before * times + "why" + after * times + " %}x{% endif %}"
+        faults = wrong_in(text)
+        if faults:
+            refused += 1
+            assert {fault.message for fault in faults} == {"nested too deep"}
+        else:
+            said(text)
+            assert not refused, "what is deeper is refused too"
+    # What stands side by side in the tree is not deep.
+    assert bool(refused) is (before not in ("why == ", "why ~ "))
 
 
 def test_a_fault_points_into_the_policy_file() -> None:

@@ -7,8 +7,9 @@ import pytest
 
 from services.runtime.errors import Misconfigured
 from services.runtime.settings import Settings
+from services.scoring.core import egress
 from services.scoring.core.egress import BadNetworks, Relays
-from services.scoring.core.traps import trap_of
+from services.scoring.core.traps import LINKS_MAX, trap_of
 from services.scoring.service import evidence_of
 
 REFERENCE = Path(__file__).parents[4] / "shared" / "data" / "reference_lists"
@@ -76,6 +77,14 @@ def test_what_is_no_list_is_refused(tmp_path, text, says):
             evidence_of(Settings(_env_file=None, apple_egress_file=path))
 
 
+def test_a_list_too_long_is_refused_where_it_gets_too_long(monkeypatch):
+    monkeypatch.setattr(egress, "NETWORKS_MAX", 3)
+    text = "# ours\n192.0.2.1\n\n198.51.100.0/24\n2001:db8::/64\n"
+    assert Relays(text + "# no more").holds("2001:db8::1")
+    with pytest.raises(BadNetworks, match="line 6: more than 3 networks"):
+        Relays(text + "203.0.113.0/24")
+
+
 def test_hidden_links_by_parts_of_their_addresses():
     trap = trap_of("/nobody-sees\n lnk_93.7? ")
     assert trap is not None
@@ -87,3 +96,12 @@ def test_hidden_links_by_parts_of_their_addresses():
         trap_of("/a")
     with pytest.raises(Misconfigured, match="HONEYPOT"):
         evidence_of(Settings(_env_file=None, honeypot_links="ab"))
+
+
+def test_hidden_links_are_bounded_and_named_twice_count_once():
+    words = " ".join(f"lnk-{n}" for n in range(LINKS_MAX))
+    trap = trap_of(f"{words} {words}")
+    assert trap is not None
+    assert trap(f"https://x.example/lnk-{LINKS_MAX - 1}")
+    with pytest.raises(ValueError, match="201 hidden links; at most 200"):
+        trap_of(f"{words} one-more")

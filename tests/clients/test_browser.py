@@ -123,7 +123,8 @@ async def test_one_scored_event_per_call_and_nothing_is_sent_again(live: Live, c
             await page.evaluate(f"() => {{ {CLIENTS[name][2]} }}")
             await until(between, 3, 45)
             asked = {found["access-control-request-headers"] for found in between.preflights}
-            first = between.posts[0]
+            # Segment's three calls are three requests that may overtake each other.
+            first = min(between.posts, key=lambda post: post.path)
             how = first.path, first.headers["content-type"].partition(";")[0], first.gzipped, asked
             return how, sorted(Counter(between.taken()).values()), await live.scored(email, 3)
 
@@ -174,19 +175,27 @@ async def test_three_429_lose_nothing_and_double_nothing(live: Live, chromium: B
 @pytest.mark.parametrize("name", ["posthog", "rudder"])
 async def test_beacons_of_a_page_that_is_left(live: Live, chromium: Browser, pages: str, name: str) -> None:
     """No preflight, the key in the query or the body; the last click before leaving is often the best signal."""
-    async with Between(live.url) as between:
-        email, key = somebody(), (await live.source(publishable=True))["write_key"]
-        options = {"useBeacon": True, "beaconQueueOptions": {"flushQueueInterval": 60_000}}
-        page = await opened(chromium, name, pages, between, KEY=key, EMAIL=email, OPTIONS=options)
-        await page.wait_for_timeout(1000)  # somebody reads the page
-        await page.evaluate(f"() => {{ {CLIENTS[name][2]} }}")
-        await page.goto(f"{pages}/elsewhere")
-        await until(between, 3, 20)
-        assert "/beacon/v1/batch" in {post.path for post in between.posts} or name == "posthog"
-        # PostHog sends by beacon once more what may still be under way: that must count once all the same.
-        assert len(set(between.taken())) == 3
-        assert len(between.taken()) == 3 or name == "posthog"
-        assert await live.scored(email, 3) == CALLS
+    # A browser promises nothing for a beacon, and a busy one drops some: three pages are left, one must have got through.
+    for left in (2, 1, 0):
+        async with Between(live.url) as between:
+            email, key = somebody(), (await live.source(publishable=True))["write_key"]
+            options = {"useBeacon": True, "beaconQueueOptions": {"flushQueueInterval": 60_000}}
+            page = await opened(chromium, name, pages, between, KEY=key, EMAIL=email, OPTIONS=options)
+            await page.wait_for_timeout(1000)  # somebody reads the page
+            await page.evaluate(f"() => {{ {CLIENTS[name][2]} }}")
+            await page.goto(f"{pages}/elsewhere")
+            try:
+                await until(between, 3, 20)
+            except TimeoutError:
+                if not left:
+                    raise
+                continue
+            assert "/beacon/v1/batch" in {post.path for post in between.posts} or name == "posthog"
+            # PostHog sends by beacon once more what may still be under way: that must count once all the same.
+            assert len(set(between.taken())) == 3
+            assert len(between.taken()) == 3 or name == "posthog"
+            assert await live.scored(email, 3) == CALLS
+            return
 
 
 async def test_snowplow_pixels(live: Live, chromium: Browser, pages: str) -> None:

@@ -40,7 +40,13 @@ def checkout(tmp_path: Path) -> Path:
 )
 def test_a_signal_stops_the_product_clean(checkout: Path, sign: signal.Signals, to: str) -> None:
     make = subprocess.Popen(
-        ["make", "run"], cwd=checkout, start_new_session=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        ["make", "run"],
+        cwd=checkout,
+        start_new_session=True,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        # A shell that runs the tests in the background has SIGINT ignored, and children would inherit that.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509 no threads of ours hold a lock
     )
     end = time.monotonic() + 60
     while not (checkout / "started").exists() and time.monotonic() < end:

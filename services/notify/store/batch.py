@@ -1,4 +1,4 @@
-"""What a batch reads and writes, in one call each: `notify.look` and `notify.apply` (migration 0013)."""
+"""What a batch reads and writes, in one call each: `notify.look` and `notify.apply` (migration 0012)."""
 
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timedelta

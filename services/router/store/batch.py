@@ -1,4 +1,4 @@
-"""What a transaction reads and writes: `router.look`, `router.free` and `router.apply` (migration 0010), one call each.
+"""What a transaction reads and writes: `router.look`, `router.free` and `router.apply` (migration 0009), one call each.
 
 Nothing needs to be locked in between: a write holds only if every lead, account and pool still stands as it was read.
 """

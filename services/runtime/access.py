@@ -16,6 +16,7 @@ import msgspec
 from fastapi import Security
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from starlette.requests import Request
+from starlette.responses import Response
 
 from services.runtime.attempts import Attempts
 from services.runtime.clock import Clock
@@ -259,6 +260,26 @@ class Access:
 def session_cookie(request: Request) -> str | None:
     """The session cookie of a request, by the name that fits its scheme."""
     return request.cookies.get(COOKIE_HTTPS) or (None if secure(request) else request.cookies.get(COOKIE_HTTP))
+
+
+def set_session_cookie(answer: Response, request: Request, session: str) -> None:
+    """Let the browser keep a session that was opened for it."""
+    https = secure(request)
+    answer.set_cookie(
+        COOKIE_HTTPS if https else COOKIE_HTTP,
+        session,
+        max_age=SESSION_DAYS * 86_400,
+        path="/",
+        secure=https,
+        httponly=True,
+        samesite="lax",
+    )
+
+
+def delete_session_cookie(answer: Response, request: Request) -> None:
+    """Let the browser forget its session."""
+    https = secure(request)
+    answer.delete_cookie(COOKIE_HTTPS if https else COOKIE_HTTP, path="/", secure=https, httponly=True, samesite="lax")
 
 
 def secure(request: Request) -> bool:

@@ -9,19 +9,17 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from services.runtime.access import (
-    COOKIE_HTTP,
-    COOKIE_HTTPS,
-    SESSION_DAYS,
     TOKEN_MAX_CHARS,
     Access,
     Identity,
     Role,
     TokenInfo,
     address_of,
+    delete_session_cookie,
     require,
     same_origin,
-    secure,
     session_cookie,
+    set_session_cookie,
 )
 from services.runtime.errors import Refused
 from services.runtime.http import Cursor, Limit, decode_cursor, encode_cursor, page
@@ -96,16 +94,7 @@ def access_router(access: Access) -> APIRouter:
             raise Refused(msg, code="unauthorized")
         session, _ends = await access.open_session(identity)
         answer = JSONResponse(_identity(identity))
-        https = secure(request)
-        answer.set_cookie(
-            COOKIE_HTTPS if https else COOKIE_HTTP,
-            session,
-            max_age=SESSION_DAYS * 86_400,
-            path="/",
-            secure=https,
-            httponly=True,
-            samesite="lax",
-        )
+        set_session_cookie(answer, request, session)
         return answer
 
     @router.delete("/session", status_code=204)
@@ -118,10 +107,7 @@ def access_router(access: Access) -> APIRouter:
         if session:
             await access.close_session(session)
         answer = Response(status_code=204)
-        https = secure(request)
-        answer.delete_cookie(
-            COOKIE_HTTPS if https else COOKIE_HTTP, path="/", secure=https, httponly=True, samesite="lax"
-        )
+        delete_session_cookie(answer, request)
         return answer
 
     return router

@@ -7,14 +7,7 @@ from starlette.responses import RedirectResponse, Response
 from starlette.routing import BaseRoute
 
 from services.console.frame import Frame, form
-from services.runtime.access import (
-    COOKIE_HTTP,
-    COOKIE_HTTPS,
-    SESSION_DAYS,
-    address_of,
-    secure,
-    session_cookie,
-)
+from services.runtime.access import address_of, delete_session_cookie, session_cookie, set_session_cookie
 from services.runtime.errors import Unavailable
 from services.runtime.security import hash_token
 
@@ -58,16 +51,7 @@ class SessionPages:
             return self._frame.draw("sign_in.html", 401, identity=None, problem=problem)
         session, _ends = await self._frame.access.open_session(identity)
         home = RedirectResponse("/", 303)
-        https = secure(request)
-        home.set_cookie(
-            COOKIE_HTTPS if https else COOKIE_HTTP,
-            session,
-            max_age=SESSION_DAYS * 86_400,
-            path="/",
-            secure=https,
-            httponly=True,
-            samesite="lax",
-        )
+        set_session_cookie(home, request, session)
         return home
 
     async def sessions(self, request: Request) -> Response:
@@ -93,8 +77,5 @@ class SessionPages:
         if session:
             await self._frame.access.close_session(session)
         answer = RedirectResponse("/", 303)
-        https = secure(request)
-        answer.delete_cookie(
-            COOKIE_HTTPS if https else COOKIE_HTTP, path="/", secure=https, httponly=True, samesite="lax"
-        )
+        delete_session_cookie(answer, request)
         return answer

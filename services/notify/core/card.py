@@ -6,28 +6,22 @@ name. Buttons only open pages: a Workflows card cannot call anybody.
 Source: learn.microsoft.com, "Adaptive Cards in Workflows" (size 28 KB; Action.OpenUrl only).
 """
 
-import re
 from collections.abc import Sequence
 from typing import Any, Final
 
 import msgspec
 
 from services.notify.core.notice import Notice
-from services.notify.core.slack import LABEL
-from services.notify.core.words import DID, path_of, who_of
+from services.notify.core.words import DID, flat, heading_of, label_of, path_of
 
 BYTES_MAX: Final = 27_000
 LINES_MAX: Final = 20
-_BLANKS: Final = re.compile(r"[\s\x00-\x1f\x7f\u2028\u2029]+")
 Card = dict[str, Any]
 
 
 def message(notice: Notice, *, inbox_url: str, lead_url: str, note: str = "", again: bool = False) -> Card:
     """The message about one notice."""
-    company = (notice.account.name or notice.account.domain) if notice.account else ""
-    who = who_of(notice.lead, notice.account)
-    title = f"{LABEL.get(notice.kind, 'News')}: {who}" + (f", {company}" if company and company not in who else "")
-    body = [_text(title, 300, size="Medium", weight="Bolder", struck=not notice.open)]
+    body = [_text(heading_of(notice), 300, size="Medium", weight="Bolder", struck=not notice.open)]
     lines = (note, notice.note or "" if not notice.open else "", notice.why)
     body += [_text(line, 1000) for line in lines if line]
     for one in notice.what[-5:]:
@@ -47,7 +41,7 @@ def digest(items: Sequence[Notice], *, inbox_url: str) -> Card:
     body = [_text(f"{len(items)} notices while you were not to be disturbed", 200, size="Medium", weight="Bolder")]
     if len(items) > LINES_MAX:
         body.append(_text(f"… and {len(items) - LINES_MAX} before these", 100, subtle=True))
-    body += [_text(f"{LABEL.get(n.kind, 'News')}: {n.why}", 300) for n in items[-LINES_MAX:]]
+    body += [_text(f"{label_of(n.kind)}: {n.why}", 300) for n in items[-LINES_MAX:]]
     return _wrapped(body, [("Open the inbox", inbox_url)])
 
 
@@ -60,11 +54,9 @@ def _text(
     subtle: bool = False,
     struck: bool = False,
 ) -> Card:
-    flat = _BLANKS.sub(" ", text).strip()
-    shown = flat if len(flat) <= limit else flat[: limit - 1] + "…"
     run = {
         "type": "TextRun",
-        "text": shown,
+        "text": flat(text, limit),
         "size": size,
         "weight": weight,
         "isSubtle": subtle,

@@ -9,10 +9,8 @@ from typing import Final, Literal
 import msgspec
 
 from services.directory.core.people import Rep
-from services.notify.core.mail import flat
 from services.notify.core.notice import Notice
-from services.notify.core.slack import LABEL
-from services.notify.core.words import DID, path_of, who_of
+from services.notify.core.words import DID, company_of, flat, label_of, path_of, who_of
 
 SetOwner = Literal["offer", "accept", "never"]
 OWNER_WHEN: Final = ("offer", "accept", "never")
@@ -77,9 +75,9 @@ def job(
         email=email,
         name=notice.lead.name or "",
         title=notice.lead.title or "",
-        company=(notice.account.name or notice.account.domain) if notice.account else "",
+        company=company_of(notice.account),
         rep_email=rep.email,
-        subject=flat(f"{LABEL.get(notice.kind, 'News')}: {who}", SUBJECT_MAX),
+        subject=flat(f"{label_of(notice.kind)}: {who}", SUBJECT_MAX),
         body=_body(notice, order_id, lead_url),
         due_at=notice.created_at + DUE_IN,
         own=own,

@@ -6,7 +6,6 @@ Source: RFC 5322 (3.6.4 Message-ID, In-Reply-To, References), RFC 3834 (Auto-Sub
 (List-Unsubscribe).
 """
 
-import re
 from collections.abc import Sequence
 from datetime import datetime
 from email.headerregistry import Address
@@ -18,13 +17,11 @@ from typing import Final
 import msgspec
 
 from services.notify.core.notice import Notice
-from services.notify.core.slack import LABEL
-from services.notify.core.words import DID, path_of, who_of
+from services.notify.core.words import DID, company_of, flat, heading_of, label_of, path_of, who_of
 
 SUBJECT_MAX: Final = 150
 WHAT_LINES: Final = 8
 DIGEST_LINES: Final = 50
-_BLANKS: Final = re.compile(r"[\s\x00-\x1f\x7f\u2028\u2029]+")
 _STYLE: Final = "font-family:system-ui,sans-serif;font-size:15px;line-height:1.45;max-width:38em"
 _BUTTON: Final = "background:#1f5fbf;color:#fff;padding:.5em 1em;border-radius:.4em;text-decoration:none"
 
@@ -52,17 +49,9 @@ class Letter(msgspec.Struct, frozen=True, kw_only=True):
     links: Sequence[tuple[str, str]] = ()
 
 
-def flat(text: str, limit: int) -> str:
-    """`text` on one line of at most `limit` characters: fit for a header."""
-    line = _BLANKS.sub(" ", text).strip()
-    return line if len(line) <= limit else line[: limit - 1] + "…"
-
-
 def letter(notice: Notice, *, inbox_url: str, lead_url: str, note: str = "", again: bool = False) -> Letter:
     """The letter about one notice."""
-    who = who_of(notice.lead, notice.account)
-    company = (notice.account.name or notice.account.domain) if notice.account else ""
-    title = f"{LABEL.get(notice.kind, 'News')}: {who}" + (f", {company}" if company and company not in who else "")
+    company = company_of(notice.account)
     facts = ", ".join(one for one in (notice.lead.title or "", company, notice.lead.email or "") if one)
     ended = (notice.note or "This is over.") if not notice.open else ""
     did = []
@@ -71,7 +60,7 @@ def letter(notice: Notice, *, inbox_url: str, lead_url: str, note: str = "", aga
         did.append(flat(f"{words} {path_of(one.url)}" if one.url else words, 300))
     say = notice.say if notice.open else None
     return Letter(
-        subject=title,
+        subject=heading_of(notice),
         lines=[flat(line, 1000) for line in (note, ended, facts, notice.why) if line],
         did=did,
         quoted=(f"{say.subject}\n\n{say.body}" if say.subject else say.body)[:4000] if say is not None else "",
@@ -89,10 +78,7 @@ def digest(items: Sequence[Notice], *, inbox_url: str) -> Letter:
     return Letter(
         subject=f"{len(items)} notices while you were not to be disturbed",
         lines=[f"… and {more} before these"] if more > 0 else [],
-        did=[
-            flat(f"{LABEL.get(n.kind, 'News')}: {who_of(n.lead, n.account)}. {n.why}", 400)
-            for n in items[-DIGEST_LINES:]
-        ],
+        did=[flat(f"{label_of(n.kind)}: {who_of(n.lead, n.account)}. {n.why}", 400) for n in items[-DIGEST_LINES:]],
         links=[("Open the inbox", inbox_url)] if inbox_url else [],
     )
 

@@ -4,7 +4,6 @@ Source: docs.slack.dev, "Block Kit" (50 blocks, text 3000, header 150, button 75
 (`& < >` are the only characters to escape).
 """
 
-import re
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, Final, Literal
@@ -12,7 +11,7 @@ from typing import Any, Final, Literal
 import msgspec
 
 from services.notify.core.notice import Notice, ShownWhat
-from services.notify.core.words import DID, path_of, who_of
+from services.notify.core.words import DID, company_of, heading_of, label_of, one_line, path_of, who_of
 
 SECTION_MAX: Final = 3000
 HEADER_MAX: Final = 150
@@ -23,17 +22,8 @@ BLOCKS_MAX: Final = 12_000
 WHAT_LINES: Final = 5
 DIGEST_LINES: Final = 20
 COMMANDS: Final[dict[str, str]] = {"lr_accept": "I take it", "lr_decline": "Not now", "lr_snooze": "Snooze"}
-LABEL: Final[dict[str, str]] = {
-    "handover": "New lead for you",
-    "due": "Still waiting for you",
-    "visiting_now": "On the site now",
-    "opened": "Has opened your e-mail",
-    "clicked": "Has clicked a link",
-    "you_missed": "You missed",
-}
 ENTITIES: Final[dict[str, str]] = {"&": "&amp;", "<": "&lt;", ">": "&gt;"}
 Blocks = list[dict[str, Any]]
-_BLANKS: Final = re.compile(r"[\s\x00-\x1f\x7f\u2028\u2029]+")
 
 
 class Pressed(msgspec.Struct, frozen=True, kw_only=True):
@@ -48,7 +38,7 @@ class Pressed(msgspec.Struct, frozen=True, kw_only=True):
 
 def escaped(text: str, limit: int = SECTION_MAX) -> str:
     """`text` as text: on one line, at most `limit` characters once escaped, nothing in it is a mention or a link."""
-    flat = _BLANKS.sub(" ", text).strip()
+    flat = one_line(text)
     # An entity has up to five characters: whole ones are taken while they fit, with room for the dots.
     shown: list[str] = []
     room = limit
@@ -77,8 +67,7 @@ def message(
         note: Words of ours to put above.
         again: It may have been sent before.
     """
-    who, company = who_of(notice.lead, notice.account), _company(notice)
-    title = f"{LABEL.get(notice.kind, 'News')}: {who}" + (f", {company}" if company and company not in who else "")
+    title = heading_of(notice)
     if not notice.open:
         note = _ended(notice)
     blocks: Blocks = [_section(f"*{escaped(title, 600)}*" if notice.open else f"~{escaped(title, 600)}~")]
@@ -101,9 +90,8 @@ def digest(items: Sequence[Notice], *, inbox_url: str) -> dict[str, Any]:
     title = f"{len(items)} notices while you were not to be disturbed"
     lines: Blocks = []
     for notice in items[-DIGEST_LINES:]:
-        line = (
-            f"{LABEL.get(notice.kind, 'News')}: {who_of(notice.lead, notice.account)}, {_company(notice)}. {notice.why}"
-        )
+        who, company = who_of(notice.lead, notice.account), company_of(notice.account)
+        line = f"{label_of(notice.kind)}: {who}, {company}. {notice.why}"
         lines.append(_section("• " + escaped(line, 400)))
     if len(items) > DIGEST_LINES:
         lines.insert(0, _section(f"… and {len(items) - DIGEST_LINES} before these"))
@@ -162,10 +150,6 @@ def _button(label: str, action: str, *, value: str | None = None, url: str | Non
 
 def _section(text: str) -> dict[str, Any]:
     return {"type": "section", "text": {"type": "mrkdwn", "text": text[:SECTION_MAX]}}
-
-
-def _company(notice: Notice) -> str:
-    return (notice.account.name or notice.account.domain) if notice.account else ""
 
 
 def _at(at: datetime) -> str:

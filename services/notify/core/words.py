@@ -1,8 +1,9 @@
 """What does a notice say when the message brings no words of its own? Plain sentences, from the facts alone."""
 
+import re
 from typing import Final
 
-from services.notify.core.notice import ShownAccount, ShownLead, ShownSay, ShownWhat
+from services.notify.core.notice import Notice, ShownAccount, ShownLead, ShownSay, ShownWhat
 
 DID: Final[dict[str, str]] = {
     "page.viewed": "looked at",
@@ -15,6 +16,14 @@ DID: Final[dict[str, str]] = {
     "webinar.attended": "attended a webinar",
     "meeting.booked": "booked a meeting",
 }
+LABEL: Final[dict[str, str]] = {
+    "handover": "New lead for you",
+    "due": "Still waiting for you",
+    "visiting_now": "On the site now",
+    "opened": "Has opened your e-mail",
+    "clicked": "Has clicked a link",
+    "you_missed": "You missed",
+}
 LEAD_IN: Final[dict[str, str]] = {
     "visiting_now": "is on the site now",
     "opened": "has just opened an e-mail",
@@ -25,9 +34,39 @@ LEAD_IN: Final[dict[str, str]] = {
 }
 
 
+_BLANKS: Final = re.compile(r"[\s\x00-\x1f\x7f\u2028\u2029]+")
+
+
+def flat(text: str, limit: int) -> str:
+    """`text` on one line of at most `limit` characters: fit for a header."""
+    line = one_line(text)
+    return line if len(line) <= limit else line[: limit - 1] + "…"
+
+
+def one_line(text: str) -> str:
+    """`text` on one line: no breaks, no control characters."""
+    return _BLANKS.sub(" ", text).strip()
+
+
+def label_of(kind: str) -> str:
+    """What a kind of notice is called where it has a heading."""
+    return LABEL.get(kind, "News")
+
+
+def company_of(account: ShownAccount | None) -> str:
+    """How to call the company; empty when it is not known."""
+    return (account.name or account.domain) if account else ""
+
+
+def heading_of(notice: Notice) -> str:
+    """The heading of a message about one notice: what it is, who, and of which company."""
+    who, company = who_of(notice.lead, notice.account), company_of(notice.account)
+    return f"{label_of(notice.kind)}: {who}" + (f", {company}" if company and company not in who else "")
+
+
 def who_of(lead: ShownLead, account: ShownAccount | None) -> str:
     """How to call the lead: the name, the address, or somebody from the company."""
-    company = (account.name or account.domain) if account else ""
+    company = company_of(account)
     return lead.name or lead.email or (f"Somebody from {company}" if company else "Somebody")
 
 
@@ -53,7 +92,7 @@ def path_of(url: str) -> str:
 def say_of(lead: ShownLead, account: ShownAccount | None) -> ShownSay:
     """A neutral opening that is true whatever happened. The policy's templates give better ones."""
     first = lead.name.split()[0] if lead.name and lead.name.split() else ""
-    company = (account.name or account.domain) if account else "your company"
+    company = company_of(account) or "your company"
     return ShownSay(
         subject=f"A question about {company}",
         body=f"Hello{' ' + first if first else ''}, what are you working on at {company} at the moment, "

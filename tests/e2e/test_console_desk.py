@@ -10,7 +10,7 @@ import httpx
 import pytest
 from playwright.async_api import Browser, Page, expect
 
-from tests.support.console import LOOKS, Console, findings, watched
+from tests.support.console import LOOKS, Console, api, findings, watched
 from tests.support.scene import EVIL
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(240), pytest.mark.xdist_group("e2e")]
@@ -34,12 +34,6 @@ BURY = """
 INSERT INTO log.dead_letter (stage, topic, part, off, reason, detail, key, value)
 SELECT 'scoring', 'tracking.events', 0, 900000000 + n, $1, 'tried out'::bytea, 'k'::bytea,
        convert_to(replace($2, 'NUMBER', n::text), 'UTF8') FROM generate_series(1, $3) n"""
-
-
-async def api(console: Console, who: str, method: str, path: str, **more: Any) -> httpx.Response:
-    headers = {"Authorization": f"Bearer {console.token(who)}"}
-    async with httpx.AsyncClient(base_url=console.url, headers=headers) as http:
-        return await http.request(method, path, **more)
 
 
 async def refused(console: Console, event: dict[str, Any]) -> None:

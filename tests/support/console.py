@@ -10,6 +10,7 @@ from itertools import cycle
 from pathlib import Path
 from typing import Any, Final
 
+import httpx
 import pytest
 from playwright.async_api import Browser, BrowserContext, Page, expect
 
@@ -72,14 +73,11 @@ class Console:
         return page
 
 
-@pytest.fixture(scope="module")
-def console(
-    postgres_server: str, template_database: str, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Console]:
-    """The product over a database of its own, its scene played once for the module."""
+@contextlib.contextmanager
+def playing(postgres_server: str, template_database: str, folder: Path) -> Iterator[Console]:
+    """The product over a database of its own, its scene played once."""
     name = f"test_console_{secrets.token_hex(6)}"
     run_alone(execute(postgres_server, f'CREATE DATABASE "{name}" TEMPLATE "{template_database}" STRATEGY FILE_COPY'))
-    folder = tmp_path_factory.mktemp("console")
     made = Console(
         Product(folder / "data", LEAD_ROUTER_DATABASE_URL=url_of(postgres_server, name)),
         url_of(postgres_server, name),
@@ -100,6 +98,22 @@ def console(
             run_alone(made.product.stop())
         run_alone(execute(postgres_server, f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)'))
         shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(scope="module")
+def console(
+    postgres_server: str, template_database: str, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Console]:
+    """The product with its scene, once for the module."""
+    with playing(postgres_server, template_database, tmp_path_factory.mktemp("console")) as made:
+        yield made
+
+
+async def api(console: Console, who: str, method: str, path: str, **more: Any) -> httpx.Response:
+    """The answer to `who`, without a browser."""
+    headers = {"Authorization": f"Bearer {console.token(who)}"}
+    async with httpx.AsyncClient(base_url=console.url, headers=headers) as http:
+        return await http.request(method, path, **more)
 
 
 async def findings(page: Page) -> list[str]:

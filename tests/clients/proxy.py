@@ -95,6 +95,10 @@ class Between:
         """How many requests were answered with which status."""
         return dict(Counter(post.status for post in self.posts))
 
+    def posted(self) -> list[str]:
+        """Ids of the events in all requests that were answered, whatever the answer."""
+        return [one for post in self.posts for one in post.ids()]
+
     def taken(self) -> list[str]:
         """Ids of the events in requests that were answered with 200."""
         return [one for post in self.posts if post.status == 200 for one in post.ids()]

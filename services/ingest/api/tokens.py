@@ -62,7 +62,11 @@ class UsedTokens:
             try:
                 async with self._db.raw() as pg:
                     rows = await pg.fetch(CLAIM, ordered, [first[id_] for id_ in ordered], self._clock.now())
-                    await self._sweep(pg)
+                    known = {row["id"]: row["body"] for row in rows}
+                    for id_, _, answer in asked:
+                        if not answer.done():
+                            answer.set_result(known[id_])
+                    await self._sweep(pg)  # nobody waits for that
             except LeadRouterError as error:
                 for _, _, answer in asked:
                     if not answer.done():
@@ -72,16 +76,13 @@ class UsedTokens:
                 for _, _, answer in asked:
                     answer.cancel()  # whatever ends us, nobody may wait for ever
                 raise
-            known = {row["id"]: row["body"] for row in rows}
-            for id_, _, answer in asked:
-                if not answer.done():
-                    answer.set_result(known[id_])
 
     async def _sweep(self, pg: Any) -> None:
         now = self._clock.now()
         if self._swept is None or now - self._swept >= SWEEP_EVERY:
             self._swept = now
-            await pg.execute(SWEEP, now - KEEP, SWEEP_ROWS)
+            if await pg.execute(SWEEP, now - KEEP, SWEEP_ROWS) == f"DELETE {SWEEP_ROWS}":
+                self._swept = None  # more are due than one go takes: on with it next time
 
 
 def _hash(*parts: bytes) -> bytes:

@@ -8,6 +8,9 @@ import json
 from typing import Any
 from urllib.parse import urlencode
 
+import pytest
+
+from services.ingest.api import tokens
 from services.ingest.api.tokens import UsedTokens
 from services.runtime.telemetry import REGISTRY
 from tests.integration.ingest.conftest import Ingest
@@ -108,6 +111,23 @@ async def test_one_token_at_the_same_moment_in_two_processes(ingest: Ingest) -> 
     claims = [one.claim("s", f"t{n}", f"body {n} {m}".encode()) for m, one in enumerate(processes) for n in range(50)]
     found = await asyncio.gather(*claims)
     assert [a + b for a, b in zip(found[:50], found[50:], strict=True)] == [1] * 50
+
+
+async def test_tokens_of_long_ago_go_however_many(ingest: Ingest, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tokens, "SWEEP_ROWS", 2)
+    one = UsedTokens(ingest.db, ingest.clock)
+    assert await one.claim("s", "kept", b"body")
+    async with ingest.db.raw() as pg:
+        await pg.execute(
+            "INSERT INTO ingest.used_token SELECT int4send(n), '', now() - interval '401 days' FROM generate_series(1, 5) n"
+        )
+    later = UsedTokens(ingest.db, ingest.clock)
+    async with asyncio.timeout(20):
+        while True:
+            assert not await later.claim("s", "kept", b"another body")
+            async with ingest.db.raw() as pg:
+                if await pg.fetchval("SELECT count(*) FROM ingest.used_token") == 1:
+                    break
 
 
 async def test_posthog_clients(ingest: Ingest) -> None:

@@ -27,6 +27,8 @@ NOT_SENT: Final = (
     socket.gaierror,
 )
 NAT64: Final = ipaddress.ip_network("64:ff9b::/96")
+# Nothing was written: a header holds what no header may. Their words would repeat it, and it may be a secret.
+UNWRITTEN: Final = (httpx.LocalProtocolError, UnicodeEncodeError)
 _LOOPBACK: Final = frozenset(("127.0.0.1", "::1", "localhost"))
 
 
@@ -161,6 +163,9 @@ class Outgoing:
                     told = await self._read(answer, url)
                 finally:
                     await answer.aclose()
+        except UNWRITTEN:
+            msg = f"{url.host} was not called: a secret or an address holds characters that no header takes"
+            raise Unavailable(msg, code="far_side_away", detail="not_sent") from None
         except (httpx.HTTPError, TimeoutError, OSError) as error:
             msg = f"{url.host} does not answer: {str(error) or type(error).__name__}"
             late = isinstance(error, TimeoutError | httpx.TimeoutException)

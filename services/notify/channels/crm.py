@@ -7,7 +7,7 @@ are made, finished ones stay finished.
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from datetime import datetime
-from typing import Any, Final
+from typing import Any
 
 import msgspec
 from typing_extensions import override
@@ -18,9 +18,6 @@ from services.notify.core.attempt import Result
 from services.notify.core.crm import OWNER_WHEN, Job
 from services.runtime.errors import Refused, Unavailable
 from services.runtime.outgoing import Outgoing, Reply
-
-OWNERS_MAX: Final = 2000
-DEFAULTS: Final = {"set_owner": "offer", "create_missing": "no"}
 
 
 class Ended(Exception):
@@ -118,10 +115,8 @@ class CrmChannel(FarChannel):
     def __init__(self, endpoint: Endpoint, tools: Tools, far: Crm) -> None:
         self._crm = far
         self._links = tools.links
-        options = {**DEFAULTS, **{k: v for k, v in endpoint.options.items() if v}}
-        self._set_owner: Any = options["set_owner"]
-        self._create = options["create_missing"] == "yes"
-        self._owners: dict[str, str] = {}
+        self._set_owner: Any = endpoint.options.get("set_owner") or "offer"
+        self._create = endpoint.options.get("create_missing") == "yes"
 
     @override
     def prepare(self, order: Order, now: datetime) -> Job | None:
@@ -150,7 +145,7 @@ class CrmChannel(FarChannel):
             return ended.result
         except (Unavailable, Refused) as error:
             return unreachable(error)
-        except (KeyError, TypeError, IndexError, AttributeError) as error:
+        except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
             # The answer has another shape than the vendor documents.
             return Result(outcome="failed", detail=f"unexpected answer ({type(error).__name__})", uncertain=True)
 
@@ -165,7 +160,8 @@ class CrmChannel(FarChannel):
         if job.finish:
             await self._crm.finish(job.finish)
             return Result(outcome="ok", receipt={"task": job.finish})
-        owner = await self._owner(job.rep_email)
+        # Asked each time: people come to the CRM and leave it.
+        owner = await self._crm.owner(job.rep_email)
         if owner is None:
             return Result(outcome="refused", detail="the rep has no user with this e-mail address there")
         person = await self._crm.find(job)
@@ -181,16 +177,6 @@ class CrmChannel(FarChannel):
         if task is not None:
             return Result(outcome="ok", receipt={"task": task}, detail="the task was there already")
         return Result(outcome="ok", receipt={"task": await self._crm.make(person, owner, job)})
-
-    async def _owner(self, email: str) -> str | None:
-        if email not in self._owners:
-            found = await self._crm.owner(email)
-            if found is None:
-                return None
-            if len(self._owners) >= OWNERS_MAX:
-                self._owners.clear()
-            self._owners[email] = found
-        return self._owners[email]
 
 
 def _check(options: Mapping[str, str], _secrets: Mapping[str, str]) -> str | None:

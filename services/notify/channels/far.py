@@ -18,6 +18,7 @@ How to add a channel, `carrier` say:
 Text of leads is hostile: escape it for the channel in a pure function in `core/`, with a test.
 """
 
+import asyncio
 import socket
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import datetime
@@ -160,6 +161,15 @@ class Kind(msgspec.Struct, frozen=True, kw_only=True):
     schedule: tuple[float, ...] = ()
     disable_after_s: float = 3 * 86_400.0
     check: Callable[[Mapping[str, str], Mapping[str, str]], str | None] = lambda _options, _secrets: None
+
+
+async def sent(channel: FarChannel, request: Any) -> Result:
+    """What the far side says, or that it has said nothing within `SEND_S`."""
+    try:
+        async with asyncio.timeout(SEND_S):
+            return await channel.send(request)
+    except TimeoutError:
+        return Result(outcome="overloaded", detail=f"no answer within {SEND_S:g} s", uncertain=True)
 
 
 def answered(reply: Reply) -> Result:

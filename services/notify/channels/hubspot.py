@@ -7,7 +7,7 @@ from typing_extensions import override
 
 from services.notify.channels.crm import Crm, Person, kind
 from services.notify.channels.far import Endpoint, Field, Tools
-from services.notify.core.crm import Job, marker, names_of
+from services.notify.core.crm import Job, marker, names_of, rich
 
 API: Final = "https://api.hubapi.com"
 TASK_TO_CONTACT: Final = 204
@@ -58,14 +58,14 @@ class HubSpot(Crm):
     @override
     async def task(self, person: Person, job: Job) -> str | None:
         # Their search lags some seconds behind; a try that may have arrived is repeated later than that.
-        asked = {"propertyName": "hs_task_body", "operator": "CONTAINS_TOKEN", "value": marker(job.id)}
+        asked = {"propertyName": "hs_task_body", "operator": "CONTAINS_TOKEN", "value": job.id}
         found = await self.call(
             "POST",
             "/crm/v3/objects/tasks/search",
             {"filterGroups": [{"filters": [asked]}], "properties": ["hs_task_body"], "limit": 5},
         )
         for one in (found or {}).get("results", ()):
-            if marker(job.id) in (one.get("properties") or {}).get("hs_task_body", ""):
+            if marker(job.id) in ((one.get("properties") or {}).get("hs_task_body") or ""):
                 return str(one["id"])
         return None
 
@@ -78,7 +78,7 @@ class HubSpot(Crm):
                 "properties": {
                     "hs_timestamp": job.due_at.isoformat(),
                     "hs_task_subject": job.subject,
-                    "hs_task_body": job.body,
+                    "hs_task_body": rich(job.body),
                     "hs_task_status": "NOT_STARTED",
                     "hs_task_priority": "HIGH",
                     "hs_task_type": "CALL",

@@ -7,7 +7,7 @@ from typing_extensions import override
 
 from services.notify.channels.crm import Crm, Person, kind
 from services.notify.channels.far import Endpoint, Field, Tools
-from services.notify.core.crm import Job, marker
+from services.notify.core.crm import Job, marker, rich
 
 SEEN: Final = 50
 
@@ -42,8 +42,15 @@ class Pipedrive(Crm):
     @override
     async def owner(self, email: str) -> str | None:
         found = await self.call("GET", f"/api/v1/users/find?{urlencode({'term': email, 'search_by_email': 1})}")
-        users = (found or {}).get("data") or ()
-        return next((str(one["id"]) for one in users if one.get("active_flag", True)), None)
+        # They find parts of an address as well.
+        return next(
+            (
+                str(one["id"])
+                for one in (found or {}).get("data") or ()
+                if one.get("active_flag", True) and str(one["email"]).casefold() == email.casefold()
+            ),
+            None,
+        )
 
     @override
     async def own(self, person: Person, owner: str) -> None:
@@ -73,7 +80,7 @@ class Pipedrive(Crm):
                 "owner_id": int(owner),
                 "due_date": job.due_at.date().isoformat(),
                 "due_time": f"{job.due_at:%H:%M}",
-                "note": job.body.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;").replace("\n", "<br>"),
+                "note": rich(job.body),
                 "participants": [{"person_id": int(person.id), "primary": True}],
             },
         )

@@ -4,6 +4,7 @@ None of the CRMs has a key for creates: the task carries our id in its text, and
 """
 
 from datetime import datetime, timedelta
+from html import escape
 from typing import Final, Literal
 
 import msgspec
@@ -47,8 +48,13 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def marker(order_id: str) -> str:
-    """What the task is found by again."""
-    return f"lead-router:{order_id}"
+    """What the task is found by again. The id stands alone in it: searches go by words."""
+    return f"lead-router {order_id}"
+
+
+def rich(text: str) -> str:
+    """`text` for a field that shows HTML: nothing in it is markup, and its lines stay lines."""
+    return escape(text, quote=False).replace("\n", "<br>")
 
 
 def job(
@@ -65,7 +71,10 @@ def job(
     if not email or not rep.email:
         return None
     accepted = offer is not None and offer.state == "accepted"
-    own = set_owner == "offer" if not change else set_owner == "accept" and accepted and notice.open
+    # An offer that was accepted, or was over, before the CRM heard of it: no change comes after this.
+    if not change and not notice.open:
+        return None
+    own = (set_owner == "offer" and not change) or (set_owner == "accept" and accepted and notice.open)
     finish = task if change and not notice.open and not accepted else ""
     if change and not own and not finish:
         return None

@@ -8,6 +8,7 @@ Source: RFC 5322 (3.6.4 Message-ID, In-Reply-To, References), RFC 3834 (Auto-Sub
 
 from collections.abc import Sequence
 from datetime import datetime
+from email.errors import MessageError
 from email.headerregistry import Address
 from email.message import EmailMessage
 from email.policy import SMTP
@@ -105,8 +106,8 @@ def message(
         ValueError: An address is none.
     """
     mail = EmailMessage(policy=SMTP)
-    mail["From"] = Address(flat(sender.name, 100), addr_spec=sender.address)
-    mail["To"] = Address(flat(to[0], 100), addr_spec=to[1])
+    mail["From"] = addressed(sender.name, sender.address)
+    mail["To"] = addressed(*to)
     mail["Subject"] = flat(written.subject, SUBJECT_MAX)
     mail["Date"] = now
     mail["Message-ID"] = f"<{order_id}@{sender.host}>"
@@ -121,6 +122,20 @@ def message(
     mail.set_content(_plain(written))
     mail.add_alternative(_html(written), subtype="html")
     return mail
+
+
+def addressed(name: str, address: str) -> Address:
+    """Somebody as a header names them.
+
+    Raises:
+        ValueError: The address is none.
+    """
+    try:
+        return Address(flat(name, 100), addr_spec=address)
+    except (MessageError, LookupError, AttributeError) as error:
+        # The parser stumbles over some of what it should refuse.
+        msg = "this is no e-mail address"
+        raise ValueError(msg) from error
 
 
 def _plain(written: Letter) -> str:

@@ -36,7 +36,6 @@ TICK_S: Final = 1.0
 LOOP: Final = "notify.deliverer"
 # Endpoints are read again so often should a notification be lost; forgotten rows are looked for at the same time.
 REFRESH_TICKS: Final = 10
-ENDPOINTS_MAX: Final = 200
 
 DUE = Gauge("leadrouter_deliveries_due", "Deliveries that are due and not under way", ["endpoint"], registry=REGISTRY)
 OLDEST = Gauge("leadrouter_deliveries_oldest_seconds", "Age of the oldest due one", ["endpoint"], registry=REGISTRY)
@@ -129,7 +128,7 @@ class Deliverer:
     async def refresh(self) -> None:
         """Open what is new or has changed, close what is gone."""
         self._refresh = False
-        stored = {one.id: one for one in await self._store.list(limit=ENDPOINTS_MAX) if one.kind in self._kinds}
+        stored = {one.id: one for one in await self._store.list() if one.kind in self._kinds}
         for gone in [id_ for id_, queue in self._queues.items() if not _same(queue.stored, stored.get(id_))]:
             # In the background: a slow far side must not keep the others waiting.
             task = asyncio.create_task(self._queues.pop(gone).stop(SEND_S), name=f"closing {gone}")

@@ -8,13 +8,13 @@ from typing import Any, Final
 import msgspec
 
 from services.directory.core.people import Rep
-from services.notify.channels.far import Endpoint, Kind, Order, Tools
+from services.notify.channels.far import Endpoint, Field, Kind, Order, Tools, sent
 from services.notify.channels.kinds import KINDS
 from services.notify.core import delivery
 from services.notify.core.attempt import Result
 from services.notify.core.notice import Notice, ShownAccount, ShownLead, ShownSay, ShownWhat
 from services.notify.core.signature import webhook_secret
-from services.notify.store.endpoints import EndpointStore, Stored
+from services.notify.store.endpoints import ENDPOINTS_MAX, EndpointStore, Stored
 from services.runtime.clock import Clock
 from services.runtime.errors import BadMessage, Refused
 
@@ -86,6 +86,8 @@ class Endpoints:
             last_error_at=None,
         )
         await self._tried_open(one, given)
+        if len(await self.store.list()) >= ENDPOINTS_MAX:
+            raise _invalid(f"there are {ENDPOINTS_MAX} channels, and no more are served; delete one first")
         await self.store.add(one, given)
         return one, made
 
@@ -113,6 +115,9 @@ class Endpoints:
         unknown = set(values) - {f.name for f in kind.fields if f.secret}
         if unknown:
             raise _invalid(f"{', '.join(sorted(unknown))[:100]}: no secret of {kind.name}")
+        for one_field in kind.fields:
+            if one_field.name in values:
+                _check_value(one_field, values[one_field.name])
         made = {
             f.name: webhook_secret(secrets.token_bytes(SECRET_BYTES))
             for f in kind.fields
@@ -138,7 +143,9 @@ class Endpoints:
         try:
             now = self._clock.now()
             request = channel.prepare(trial_order(now, email), now)
-            return await channel.send(request) if request is not None else Result(outcome="ok")
+            if request is None:
+                return Result(outcome="refused", detail="nothing was sent: say to which e-mail address")
+            return await sent(channel, request)
         finally:
             await channel.close()
 
@@ -185,13 +192,20 @@ def _split(kind: Kind, values: Mapping[str, str]) -> tuple[dict[str, str], dict[
         value = values.get(one.name, "")
         if not value and one.made:
             value = made[one.name] = webhook_secret(secrets.token_bytes(SECRET_BYTES))
-        if not value and one.required:
-            raise _invalid(f"{one.name}: is missing ({one.text})")
-        if len(value) > one.max_chars or "\x00" in value:
-            raise _invalid(f"{one.name}: at most {one.max_chars} characters, no NUL")
+        _check_value(one, value)
         if value:
             (given if one.secret else options)[one.name] = value
     return options, given, made
+
+
+def _check_value(one: Field, value: str) -> None:
+    if not value and one.required:
+        raise _invalid(f"{one.name}: is missing ({one.text})")
+    if len(value) > one.max_chars or "\x00" in value:
+        raise _invalid(f"{one.name}: at most {one.max_chars} characters, no NUL")
+    if one.secret and not value.isprintable():
+        # Such as a line break that was copied along: it would end in a header.
+        raise _invalid(f"{one.name}: printable characters on one line")
 
 
 def _check(kind: Kind, options: Mapping[str, str], given: Mapping[str, str]) -> None:

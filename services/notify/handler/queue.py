@@ -14,7 +14,7 @@ from prometheus_client import Counter, Histogram
 
 from services.directory.core.people import Rep
 from services.eventlog.ports import Connection
-from services.notify.channels.far import SEND_S, FarChannel, Kind, Order
+from services.notify.channels.far import FarChannel, Kind, Order, sent
 from services.notify.core import limits
 from services.notify.core.attempt import Delivered, GaveUp, Result, RetryAt, settle
 from services.notify.core.delivery import Delivery, delivery_id
@@ -247,11 +247,7 @@ class EndpointQueue:
 
     async def _send(self, request: Any) -> Result:
         started = self._clock.monotonic()
-        try:
-            async with asyncio.timeout(SEND_S):
-                result = await self.channel.send(request)
-        except TimeoutError:
-            result = Result(outcome="overloaded", detail=f"no answer within {SEND_S:g} s", uncertain=True)
+        result = await sent(self.channel, request)
         SECONDS.labels(self.kind.name).observe(self._clock.monotonic() - started)
         DELIVERIES.labels(self.stored.name, self.kind.name, result.outcome).inc()
         return result

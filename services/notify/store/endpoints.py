@@ -12,6 +12,8 @@ from services.runtime.errors import Refused
 from services.runtime.secretbox import SecretBox
 
 CHANNEL: Final = "notify_endpoint"
+# So many are served.
+ENDPOINTS_MAX: Final = 200
 
 COLUMNS: Final = (
     "id, name, kind, feed, options::text AS options, kinds, reps, segments, concurrency, per_s, version, enabled, "
@@ -75,7 +77,7 @@ class EndpointStore:
         self._db = db
         self._box = box
 
-    async def list(self, named: str | None = None, limit: int = 200) -> Sequence[Stored]:
+    async def list(self, named: str | None = None, limit: int = ENDPOINTS_MAX) -> Sequence[Stored]:
         """Endpoints, newest first, or the one with this id or name."""
         async with self._db.raw() as pg:
             return [_stored(row) for row in await pg.fetch(LIST, named, limit)]

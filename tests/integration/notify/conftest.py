@@ -14,11 +14,12 @@ from services.eventlog.open import open_log
 from services.notify.service import NotifyService
 from services.runtime.access import Access
 from services.runtime.access_api import access_router
-from services.runtime.clock import SystemClock
+from services.runtime.clock import FixedClock, SystemClock
 from services.runtime.db import Database, Listener
 from services.runtime.health import Loops
 from services.runtime.http import Server, make_app
 from services.runtime.settings import Settings
+from tests.integration.notify.far import NOW, Rig
 
 
 @dataclass
@@ -195,3 +196,17 @@ async def replicas(database, database_url):
     for one in both:
         await one.stop()
     await second_db.close()
+
+
+@pytest.fixture
+def clock() -> FixedClock:
+    """A clock that stands."""
+    return FixedClock(NOW)
+
+
+@pytest.fixture
+async def rig(database: Database, clock: FixedClock):
+    """Channels by hand, on a clock that stands."""
+    one = Rig(database, clock)
+    yield one
+    await one.stop()

@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import secrets
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import msgspec
@@ -28,6 +28,7 @@ ANNA = Rep(id="anna", name="Anna Aalto", email="anna@aurora.example", timezone="
 BEN = Rep(id="ben", name="Ben Berg", email="ben@aurora.example", timezone="Europe/Stockholm", manager="maria")
 MARIA = Rep(id="maria", name="Maria Mäki", email="maria@aurora.example")
 KEY = b"k" * 32
+NOW = datetime(2026, 11, 24, 9, 0, tzinfo=UTC)
 
 
 def notice(clock: Clock, kind: str = "handover", rep: str = "anna", **more: Any) -> Notice:

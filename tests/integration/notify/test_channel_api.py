@@ -1,7 +1,7 @@
 """Channels, preferences and deliveries over HTTP and on the command line."""
 
 import json
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 
 import httpx
@@ -15,13 +15,10 @@ from services.notify.api.preferences import Desk, preference_router
 from services.notify.store.ledger import Ledger
 from services.runtime.access import Access
 from services.runtime.clock import FixedClock
-from services.runtime.db import Database
 from services.runtime.http import make_app
 from tests.integration.notify.far import Rig, notice, put
 from tests.support import farside
 from tests.support.farside import FarSide
-
-NOW = datetime(2026, 11, 24, 9, 0, tzinfo=UTC)
 
 
 class Api:
@@ -50,18 +47,6 @@ class Api:
         )
         assert answer.status_code == status, answer.text
         return answer.json() if answer.content else None
-
-
-@pytest.fixture
-def clock() -> FixedClock:
-    return FixedClock(NOW)
-
-
-@pytest.fixture
-async def rig(database: Database, clock: FixedClock):
-    one = Rig(database, clock)
-    yield one
-    await one.stop()
 
 
 async def test_a_channel_from_first_to_last_and_its_secrets_are_never_shown(rig: Rig) -> None:

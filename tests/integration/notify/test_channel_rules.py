@@ -11,17 +11,11 @@ from services.notify.core.preference import Preferences, Step
 from services.notify.store import preferences
 from services.runtime.clock import FixedClock
 from services.runtime.db import Database
-from tests.integration.notify.far import ANNA, Rig, notice, put
+from tests.integration.notify.far import ANNA, NOW, Rig, notice, put
 from tests.support import farside
 from tests.support.farside import FarSide
 
-NOW = datetime(2026, 11, 24, 9, 0, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)
-
-
-@pytest.fixture
-def clock() -> FixedClock:
-    return FixedClock(NOW)
 
 
 @pytest.fixture

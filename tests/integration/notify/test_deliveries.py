@@ -17,7 +17,6 @@ from tests.integration.notify.far import Rig, notice, put, running
 from tests.support import farside
 from tests.support.farside import FarSide
 
-NOW = datetime(2026, 11, 24, 9, 0, tzinfo=UTC)
 SECRET = "whsec_" + base64.b64encode(b"s" * 32).decode()
 
 
@@ -25,19 +24,6 @@ def signed(request: farside.Request, secret: str) -> str:
     """What the standard's own library signs."""
     at = datetime.fromtimestamp(int(request.headers["webhook-timestamp"]), UTC)
     return Webhook(secret).sign(request.headers["webhook-id"], at, request.body.decode())
-
-
-@pytest.fixture
-def clock() -> FixedClock:
-    return FixedClock(NOW)
-
-
-@pytest.fixture
-async def rig(database: Database, clock: FixedClock):
-    """By hand, on a clock that stands."""
-    one = Rig(database, clock)
-    yield one
-    await one.stop()
 
 
 async def test_a_notice_goes_out_once_signed_and_changes_follow(database: Database) -> None:

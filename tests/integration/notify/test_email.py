@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import email
 import email.policy
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 
 import msgspec
 import pytest
@@ -15,12 +15,10 @@ from services.notify.core.preference import Preferences
 from services.notify.handler.delivering import tools_of
 from services.notify.store import preferences
 from services.runtime.clock import FixedClock
-from services.runtime.db import Database
 from services.runtime.errors import BadMessage
 from services.runtime.settings import Settings
-from tests.integration.notify.far import Rig, notice, put
+from tests.integration.notify.far import NOW, Rig, notice, put
 
-NOW = datetime(2026, 11, 24, 9, 0, tzinfo=UTC)
 HOSTILE = 'Vera\r\nBcc: all@evil.example\r\n\r\n<img src="https://evil.example/p.gif">\u2028<script>'
 
 
@@ -65,18 +63,6 @@ async def serving(box: Mailbox, **more):
 async def mailbox():
     async with serving(Mailbox()) as box:
         yield box
-
-
-@pytest.fixture
-def clock() -> FixedClock:
-    return FixedClock(NOW)
-
-
-@pytest.fixture
-async def rig(database: Database, clock: FixedClock):
-    one = Rig(database, clock)
-    yield one
-    await one.stop()
 
 
 async def server(rig: Rig, box: Mailbox, **more) -> str:
@@ -178,6 +164,28 @@ async def test_for_now_is_tried_again_with_the_same_id_and_for_good_is_not(
     assert len(mailbox.mails) == 1
 
 
+async def test_a_server_that_leaves_without_a_word_has_the_letter(rig: Rig, clock: FixedClock) -> None:
+    class Box(Mailbox):
+        async def handle_QUIT(self, server, session, envelope):
+            server.transport.abort()
+            return "221 Bye"
+
+    async with serving(Box()) as box:
+        await server(rig, box)
+        await put(rig.db, notice(clock))
+        await rig.work()
+        assert [r["state"] for r in await rig.rows()] == ["delivered"]
+        assert len(box.mails) == 1
+
+
+async def test_a_trial_says_when_there_is_nobody_to_send_it_to(rig: Rig, mailbox: Mailbox) -> None:
+    endpoint = await server(rig, mailbox)
+    said = [await rig.endpoints.test(endpoint, email) for email in (None, "(@x", "anna@aurora.example")]
+    assert [one.outcome for one in said] == ["refused", "refused", "ok"]
+    assert "nothing was sent" in said[0].detail
+    assert len(mailbox.mails) == 1
+
+
 async def test_a_server_that_is_away_gets_everything_once_it_is_back(
     rig: Rig, clock: FixedClock, mailbox: Mailbox
 ) -> None:
@@ -253,6 +261,7 @@ async def test_a_rep_without_an_address_is_skipped(rig: Rig, clock: FixedClock, 
         ({"port": "x"}, "port"),
         ({"from": "nobody"}, "from"),
         ({"from": "a b@c.example"}, "from"),
+        ({"from": "a@[1"}, "from"),
         ({"username": "u"}, "belong together"),
         ({"username": "u", "password": "p"}, "without TLS"),
     ],

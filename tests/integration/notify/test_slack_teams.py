@@ -1,7 +1,7 @@
 """Slack and Teams against far sides that speak as they do; buttons signed and verified both ways with slack_sdk."""
 
 import json
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from urllib.parse import urlencode
 
 import httpx
@@ -13,7 +13,6 @@ from services.notify.api.inbox import Inbox
 from services.notify.api.slack import LeadAnswer, SlackActions
 from services.notify.store.ledger import Ledger
 from services.runtime.clock import FixedClock
-from services.runtime.db import Database
 from services.runtime.errors import Refused
 from services.runtime.http import make_app
 from tests.integration.notify.far import ANNA, Rig, notice, put
@@ -21,21 +20,8 @@ from tests.support import farside
 from tests.support.farside import Answer, FarSide
 from tests.support.workspace import Workspace
 
-NOW = datetime(2026, 11, 24, 9, 0, tzinfo=UTC)
 SIGNING = "8f742231b10e8888abcd99yyyzzz85a5"
 HOSTILE = "<!channel> & <https://evil.example|you>\n*bold*"
-
-
-@pytest.fixture
-def clock() -> FixedClock:
-    return FixedClock(NOW)
-
-
-@pytest.fixture
-async def rig(database: Database, clock: FixedClock):
-    one = Rig(database, clock)
-    yield one
-    await one.stop()
 
 
 def texts(blocks: list[dict]) -> str:

@@ -8,7 +8,7 @@ import pytest
 from selectolax.lexbor import LexborHTMLParser
 
 from services.directory.core.people import Rep
-from services.notify.core.crm import BODY_MAX, DUE_IN, OWNER_WHEN, job, marker, names_of
+from services.notify.core.crm import BODY_MAX, DUE_IN, OWNER_WHEN, job, marker, names_of, rich
 from services.notify.core.mail import DIGEST_LINES, Letter, Sender, digest, letter, message
 from services.notify.core.notice import Notice, ShownAccount, ShownAssignment, ShownLead, ShownSay, ShownWhat
 from tests.unit.notify.messages import NOW
@@ -90,8 +90,12 @@ def test_headers_thread_the_mails_of_a_lead_and_name_each_once():
     assert mail["Auto-Submitted"] == "auto-generated"
     alone, _, _ = sent(Letter(subject="S", lines=["x"]))
     assert (alone["References"], alone["List-Unsubscribe"]) == (None, None)
-    with pytest.raises(ValueError, match="no domain"):
-        sent(Letter(subject="S", lines=[]), to=("Anna", "no address"))
+
+
+@pytest.mark.parametrize("none", ["no address", "(@x", "a@", "@x", "a@[1", "a@b@c", "<a@b", "a..b@c", "a@b\x01"])
+def test_what_is_no_address_is_refused_in_one_way(none):
+    with pytest.raises(ValueError):
+        sent(Letter(subject="S", lines=[]), to=("Anna", none))
 
 
 def test_a_digest_lists_the_newest_and_says_how_many_came_before():
@@ -112,6 +116,18 @@ def test_a_new_notice_makes_a_task_and_an_owner_only_when_offers_do(set_owner):
     assert (found.task, found.own, found.finish) == (True, set_owner == "offer", "")
     assert (found.email, found.rep_email, found.company) == (LEAD.email, ANNA.email, "Nordwind Oyj")
     assert found.due_at == NOW + DUE_IN == NOW + timedelta(hours=1)
+
+
+def test_an_offer_that_was_answered_or_over_before_it_was_told():
+    offer = ShownAssignment(id="o1", gen=1, state="accepted")
+    found = asked(made(assignment=offer), set_owner="accept")
+    assert found is not None
+    assert (found.task, found.own) == (True, True)
+    assert asked(made(state="recalled"), set_owner="offer") is None
+
+
+def test_a_field_that_shows_html_shows_the_text():
+    assert rich('a <b>&"c"\nd') == 'a &lt;b&gt;&amp;"c"<br>d'
 
 
 @pytest.mark.parametrize("nobody", [None, ""])
@@ -152,7 +168,7 @@ def test_a_task_is_found_again_by_its_text_however_long():
         )
     )
     assert short is not None
-    assert short.body == "Looked at prices.\n\n- clicked /x\n\nWhat to say:\nHello\n\n[lead-router:ord-1]"
+    assert short.body == "Looked at prices.\n\n- clicked /x\n\nWhat to say:\nHello\n\n[lead-router ord-1]"
     assert short.company == ""
 
 

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import AsyncIterator, Iterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -10,14 +10,8 @@ import httpx
 from fastapi import FastAPI
 from starlette.routing import BaseRoute
 
-from schemas.topics import STAGES
-from services.cli.compose import application, rooms, stages
-from services.cli.first_start import seed
-from services.ingest.commands import create_source, open_store
 from services.runtime.db import Database
-from services.runtime.http import Server
-from services.runtime.settings import Settings
-from tests.e2e.product import free_port
+from tests.support.whole import whole
 
 NOBODY, REP, OPS, MARKETING, ADMIN, REVOKED = "nobody", "rep", "ops", "marketing", "admin", "revoked"
 CALLERS = (NOBODY, REP, OPS, MARKETING, ADMIN, REVOKED)
@@ -188,33 +182,18 @@ FILL = {"version": "999", "letter_id": "999999", "email": "nobody@lyseo.example"
 @asynccontextmanager
 async def running(database: Database, folder: Path) -> AsyncIterator[tuple[FastAPI, httpx.AsyncClient, dict[str, str]]]:
     """The whole application on a port, with the example company; nothing is consumed."""
-    settings = Settings(data_dir=folder, port=free_port())
-    async with AsyncExitStack() as stack:
-        have = await stack.enter_async_context(rooms(settings, database, "api"))
-        built = stages(have, STAGES, lambda error: None)
-        app = application(have, built)
-        await seed(database, have.policy_store, have.directory_store)
-        await have.policies.refresh()
-        await have.directory.refresh()
-        await have.listener.start()
-        stack.push_async_callback(have.listener.stop)
-        server = Server(app, settings.host, settings.port)
-        await server.start()
-        stack.push_async_callback(server.stop, 1.0)
-        for service in built:
-            await service.start(consume=False)
-            stack.push_async_callback(service.stop, 5.0)
-        tokens = {role: await have.access.create(role, None, role) for role in (ADMIN, OPS, MARKETING)}  # type: ignore[arg-type]
-        tokens[REP] = await have.access.create("rep", "anna", REP)
-        tokens[REVOKED] = await have.access.create("admin", None, REVOKED)
-        gone = await have.access.identify(tokens[REVOKED])
+    async with whole(database, folder, consume=False) as made:
+        access = made.rooms.access
+        tokens = {role: await access.create(role, None, role) for role in (ADMIN, OPS, MARKETING)}  # type: ignore[arg-type]
+        tokens[REP] = await access.create("rep", "anna", REP)
+        tokens[REVOKED] = await access.create("admin", None, REVOKED)
+        gone = await access.identify(tokens[REVOKED])
         assert gone is not None
-        assert await have.access.revoke(gone.token_id)
-        key = await create_source(open_store(database, settings), "roles", "segment", publishable=False)
-        tokens["source"] = key.write_key
-        http = await stack.enter_async_context(httpx.AsyncClient(base_url=f"http://127.0.0.1:{settings.port}"))
-        app.state.doors = {f"{m} {r.path}" for r in built[-1].routes() for m in methods(r)}  # type: ignore[attr-defined]
-        yield app, http, tokens
+        assert await access.revoke(gone.token_id)
+        tokens["source"] = await made.write_key()
+        made.app.state.doors = {f"{m} {r.path}" for r in made.doors for m in methods(r)}  # type: ignore[attr-defined]
+        async with httpx.AsyncClient(base_url=made.url) as http:
+            yield made.app, http, tokens
 
 
 def methods(route: BaseRoute) -> set[str]:

@@ -1,7 +1,7 @@
 """The whole application in this process, consuming, with the console's scene played in it."""
 
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,16 +9,10 @@ from typing import Any
 import httpx
 import pytest
 
-from schemas.topics import STAGES
 from services.cli.client import Client
-from services.cli.compose import application, rooms, stages
-from services.cli.first_start import seed
-from services.ingest.commands import create_source, open_store
 from services.runtime.db import Database
-from services.runtime.http import Server
-from services.runtime.settings import Settings
-from tests.e2e.product import free_port
 from tests.support.scene import Scene, open_scene
+from tests.support.whole import whole
 
 
 @dataclass
@@ -51,33 +45,20 @@ class Desk:
 @pytest.fixture
 async def desk(database: Database, tmp_path: Path) -> AsyncIterator[Desk]:
     """The console over a database of its own; no scene yet."""
-    settings = Settings(data_dir=tmp_path, port=free_port())
-    async with AsyncExitStack() as stack:
-        have = await stack.enter_async_context(rooms(settings, database, "up"))
-        built = stages(have, STAGES, lambda error: None)
-        app = application(have, built)
-        await seed(database, have.policy_store, have.directory_store)
-        await have.policies.refresh()
-        await have.directory.refresh()
-        await have.listener.start()
-        stack.push_async_callback(have.listener.stop)
-        for service in built:
-            await service.start()
-            stack.push_async_callback(service.stop, 5.0)
-        server = Server(app, settings.host, settings.port)
-        await server.start()
-        stack.push_async_callback(server.stop, 1.0)
-        key = await create_source(open_store(database, settings), "scene", "segment", publishable=False)
+    async with whole(database, tmp_path, consume=True) as app:
+        tokens = app.rooms.access
         access: dict[str, Any] = {
-            "url": f"http://127.0.0.1:{settings.port}",
-            "source": key.write_key,
-            "reps": {rep: await have.access.create("rep", rep) for rep in have.directory.view.reps},
+            "url": app.url,
+            "source": await app.write_key(),
+            "reps": {rep: await tokens.create("rep", rep) for rep in app.rooms.directory.view.reps},
         }
         for role in ("admin", "marketing", "ops"):
-            access[role] = await have.access.create(role)
+            access[role] = await tokens.create(role)
         client = Client(access)
-        stack.push_async_callback(client.close)
-        yield Desk(access["url"], access, client)
+        try:
+            yield Desk(app.url, access, client)
+        finally:
+            await client.close()
 
 
 @pytest.fixture

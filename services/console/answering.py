@@ -22,7 +22,6 @@ SAID: Final[Mapping[str, str]] = {
     "stale": "This offer is no longer open.",
     "invalid": "That answer was not understood; nothing was done.",
 }
-PROBLEMS: Final = frozenset(("taken", "stale", "invalid"))
 _DONE: Final[Mapping[str, str]] = {"accept": "accepted", "decline": "declined", "won": "won", "lost": "lost"}
 
 

@@ -27,7 +27,6 @@ class ChannelRow(msgspec.Struct, frozen=True, kw_only=True):
     waits: str
     last_ok: datetime | None
     error: str | None
-    error_at: datetime | None
 
 
 class DeliveryRow(msgspec.Struct, frozen=True, kw_only=True):
@@ -66,7 +65,6 @@ def channel_row(one: Stored, now: datetime) -> ChannelRow:
         waits=f"the oldest for {span(behind)}" if one.due and behind >= 1 else "",
         last_ok=one.last_ok_at,
         error=one.last_error,
-        error_at=one.last_error_at,
     )
 
 

@@ -21,7 +21,6 @@ class StageRow(msgspec.Struct, frozen=True, kw_only=True):
     waiting: int
     seconds: float | None
     parts: int
-    owned: int
     owners: list[str]
     rate: float | None
     state: str
@@ -74,7 +73,6 @@ def stages(lags: Sequence[Mapping[str, Any]], rates: Mapping[str, float]) -> lis
                 waiting=waiting,
                 seconds=seconds,
                 parts=len(of_it),
-                owned=owned,
                 owners=owners,
                 rate=rates.get(topic.name),
                 state=state,

@@ -104,13 +104,10 @@ class Card(msgspec.Struct, frozen=True, kw_only=True):
     subject: str | None
     body: str | None
     edited: bool
-    mail: str | None
     mailto: str | None
     answerable: bool
-    ring: bool
     until: str | None
     lead: str
-    account: str | None
     assignment: str | None
     gen: int | None
 
@@ -162,13 +159,10 @@ def card(
         subject=say.subject if say else None,
         body=body,
         edited=say.edited if say else False,
-        mail=lead.email,
         mailto=mailto(lead.email, say.subject, body) if lead.email and say and body else None,
         answerable=section == "task" and notice.assignment is not None and not to_do(notice),
-        ring=section in ("now", "task") and not notice.quiet,
         until=notice.fresh_until.isoformat() if section == "now" and notice.fresh_until else None,
         lead=lead.id,
-        account=account.domain if account else None,
         assignment=notice.assignment.id if notice.assignment else None,
         gen=notice.assignment.gen if notice.assignment else None,
     )

@@ -94,7 +94,7 @@ class Frame:
             try:
                 return await endpoint(request)
             except LeadRouterError as error:
-                if "text/html" not in request.headers.get("accept", ""):
+                if not reads_pages(request):
                     raise
                 identity = await self.who(request)
                 return self.draw("error.html", status_of(error), identity=identity, message=error.message)
@@ -119,6 +119,11 @@ class Frame:
     def html(self, template: str, **values: Any) -> str:
         """A template as text: for fragments that travel over a stream."""
         return self._templates.get_template(template).render({"now": self.clock.now(), **values})
+
+
+def reads_pages(request: Request) -> bool:
+    """Whether errors are told as a page; others get the JSON of every error."""
+    return "text/html" in request.headers.get("accept", "")
 
 
 async def form(request: Request, max_bytes: int = FORM_MAX_BYTES) -> dict[str, str]:

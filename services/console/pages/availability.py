@@ -10,7 +10,7 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import BaseRoute
 
-from services.console.frame import Frame, form
+from services.console.frame import Frame, form, reads_pages
 from services.console.rooms import ConsoleRooms
 from services.console.views.availability import PAUSES, hours_of, pause_until, preferences_of, reach, week, zones
 from services.directory.core.people import Rep
@@ -73,7 +73,7 @@ class AvailabilityPages:
             asked = preferences_of(fields, await desk.shown(rep.id))
             await desk.set(rep.id, msgspec.convert(asked, Preferences), identity.name)
         except BadMessage as error:
-            if "text/html" not in request.headers.get("accept", ""):
+            if not reads_pages(request):
                 raise
             return await self._draw(identity, rep, status=422, problem=error.message, tried=fields)
         return self._back(identity, rep, "reach")
@@ -85,9 +85,9 @@ class AvailabilityPages:
             fields = await form(request, 16_384)
             try:
                 await self._own.change(rep.id, make(fields, rep))
-            except (BadMessage, Refused, LeadRouterError) as error:
+            except LeadRouterError as error:
                 status = status_of(error)
-                if status >= 500 or status == 429 or "text/html" not in request.headers.get("accept", ""):
+                if status >= 500 or status == 429 or not reads_pages(request):
                     raise
                 return await self._draw(identity, rep, status=status, problem=error.message, tried=fields)
             except ValidationError as error:

@@ -14,6 +14,7 @@ from services.console.rooms import ConsoleRooms
 from services.console.views.letters import readable, row
 from services.eventlog import deadletter
 from services.runtime.errors import BadMessage, LeadRouterError, Refused
+from services.runtime.http import status_of
 
 SHOWN: Final = 50
 # Without JavaScript one press of the button puts so many back; the page then offers to go on.
@@ -43,7 +44,11 @@ class DeadLetterPages:
 
     async def list(self, request: Request) -> Response:
         """The letters of a filter, newest first."""
-        asked = request.query_params
+        return await self._list(request, request.query_params)
+
+    async def _list(
+        self, request: Request, asked: Mapping[str, str], status: int = 200, problem: str | None = None
+    ) -> Response:
         chosen = _chosen(asked)
         before = _number(asked.get("before"))
         replayed = {"waiting": False, "replayed": True}.get(chosen["state"])
@@ -58,6 +63,7 @@ class DeadLetterPages:
         waiting = await deadletter.waiting(self._db, **_wanted(chosen))
         return self._frame.draw(
             "dead_letters.html",
+            status,
             identity=await self._frame.signed_in(request),
             here="/ops/dead-letters",
             letters=[row(letter) for letter in found[:SHOWN]],
@@ -72,8 +78,7 @@ class DeadLetterPages:
             waiting=waiting,
             done=_number(asked.get("done")),
             step={name: asked.get(name, "") for name in ("after", "newest", "left")},
-            problem=asked.get("problem", "")[:500],
-            now=self._frame.clock.now(),
+            problem=problem,
         )
 
     async def show(self, request: Request) -> Response:
@@ -95,7 +100,6 @@ class DeadLetterPages:
             key=readable(letter.key),
             value=readable(letter.value),
             problem=problem,
-            now=self._frame.clock.now(),
         )
 
     async def replay(self, request: Request) -> Response:
@@ -125,7 +129,7 @@ class DeadLetterPages:
                 at_most=AT_ONCE,
             )
         except LeadRouterError as error:
-            return RedirectResponse(_address({**chosen, "problem": error.message}), 303)
+            return await self._list(request, chosen, status_of(error), error.message)
         done = (_number(sent.get("done")) or 0) + step.replayed
         more = {"done": str(done), "left": str(step.left)}
         if step.left:

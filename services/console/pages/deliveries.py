@@ -57,7 +57,6 @@ class DeliveryPages:
             chosen=chosen,
             states=STATES,
             done=asked.get("done", "")[:12] if asked.get("done", "").isdigit() else None,
-            now=now,
         )
 
     async def replay(self, request: Request) -> Response:

@@ -66,9 +66,7 @@ class OverviewPages:
 
     async def _draw(self, template: str, request: Request, **values: Any) -> Response:
         identity = await self._frame.signed_in(request)
-        return self._frame.draw(
-            template, **{"identity": identity, "here": "/overview", "now": self._frame.clock.now(), **values}
-        )
+        return self._frame.draw(template, **{"identity": identity, "here": "/overview", **values})
 
     async def _overview(self, request: Request) -> dict[str, Any]:
         asked = request.query_params.get("span", "")

@@ -7,8 +7,7 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import BaseRoute
 
-from services.console.frame import Frame, form
-from services.console.pages.policy import reads_pages
+from services.console.frame import Frame, form, reads_pages
 from services.console.rooms import ConsoleRooms
 from services.console.views.sources import marked, source_row
 from services.ingest.store import NewSource
@@ -82,7 +81,6 @@ class SourcePages:
             sources=[source_row(one, now) for one in await self._ingest.health.all()],
             refused=sorted((await self._ingest.health.refused()).items(), key=lambda one: (-one[1], one[0])),
             platforms=self._ingest.health.platforms,
-            now=now,
             **values,
         )
 
@@ -101,7 +99,6 @@ class SourcePages:
             hook_url=found["hook_url"],
             rejects=found["last_rejects"],
             made=made,
-            now=now,
         )
 
 

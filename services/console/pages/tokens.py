@@ -7,8 +7,7 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import BaseRoute
 
-from services.console.frame import Frame, form
-from services.console.pages.policy import reads_pages
+from services.console.frame import Frame, form, reads_pages
 from services.console.rooms import ConsoleRooms
 from services.runtime.access import ROLES
 from services.runtime.errors import BadMessage, LeadRouterError, Refused
@@ -91,6 +90,5 @@ class TokenPages:
             sessions=await self._access.sessions(),
             roles=ROLES,
             reps=[(rep.id, rep.name or rep.id) for rep in reps if rep.active],
-            now=self._frame.clock.now(),
             **values,
         )

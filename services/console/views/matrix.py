@@ -5,12 +5,13 @@ from typing import Any, Final, Literal
 
 import msgspec
 
+from schemas.messages import Stage
 from services.policy.core.policy import Policy, Segment
 from services.router.core.model import rung
 
 Tone = Literal["marketing", "shop", "owner", "pool", "off", "end"]
 
-STAGES: Final = ("unknown", "identified", "qualified", "ready_to_buy", "customer")
+STAGES: Final[tuple[Stage, ...]] = ("unknown", "identified", "qualified", "ready_to_buy", "customer")
 NAMES: Final[Mapping[str, str]] = {
     "unknown": "Finding and identifying",
     "identified": "Identified",
@@ -101,12 +102,12 @@ def _column(segment: Segment, counts: Mapping[tuple[str, str], tuple[int, int]])
     )
 
 
-def worker(segment: Segment, stage: str) -> tuple[str, str, Tone]:
+def worker(segment: Segment, stage: Stage) -> tuple[str, str, Tone]:
     """Who works this stage: in short, in detail, and what kind of worker it is."""
     track = segment.track.replace("_", " ")
     if stage == "customer":
         return "Customer", "the deal is won", "end"
-    below = _rung(stage) < rung(segment.handover_at)
+    below = rung(stage) < rung(segment.handover_at)
     if below and segment.shop_url:
         return "Technology", f"{track}, with the web shop", "shop"
     if below:
@@ -118,7 +119,3 @@ def worker(segment: Segment, stage: str) -> tuple[str, str, Tone]:
     if segment.handover_to == "owner":
         return "Sales", "the account's owner", "owner"
     return "Sales", segment.handover_to, "pool"
-
-
-def _rung(stage: str) -> int:
-    return STAGES.index(stage)

@@ -248,3 +248,15 @@ async def _ending(desk: Desk, one: httpx.AsyncClient, two: httpx.AsyncClient) ->
     refused = await one.post("/v1/session", json={"token": "lr_rep_guessing-x"})
     assert (refused.status_code, refused.json()["code"]) == (429, "too_many_requests")
     assert (await one.post("/v1/session", json={"token": desk.access["reps"]["anna"]})).status_code == 200
+
+
+async def test_what_was_not_put_back_is_told_on_the_list(desk: Desk) -> None:
+    async with desk.signed_in("ops") as ops:
+        # Never in the words of an address that somebody else has written.
+        assert "call 555" not in text(await ops.get("/ops/dead-letters?problem=call+555"))
+        for field in ("after", "newest"):
+            answer = await ops.post("/ops/dead-letters/replay", data={field: "many", "stage": "ingest"})
+            assert answer.status_code == 422
+            shown = HTMLParser(answer.text)
+            assert "a number is needed here" in text(answer)
+            assert shown.css_first("#stage option[selected]") is not None

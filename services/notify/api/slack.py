@@ -22,7 +22,7 @@ from services.notify.core.signature import from_slack
 from services.notify.store.endpoints import EndpointStore
 from services.notify.store.ledger import Ledger
 from services.runtime.clock import Clock
-from services.runtime.errors import LeadRouterError, Refused, Unavailable
+from services.runtime.errors import LeadRouterError, Misconfigured, Refused, Unavailable
 from services.runtime.http import answer
 
 log = structlog.get_logger(__name__)
@@ -131,7 +131,11 @@ class SlackActions:
         known = []
         for one in await self._store.list():
             if one.kind in KINDS:
-                secrets, before = await self._store.secrets(one.id)
+                try:
+                    secrets, before = await self._store.secrets(one.id)
+                except Misconfigured as error:
+                    log.error("endpoint cannot be opened", endpoint=one.name, error=error.message)
+                    continue
                 known.append(
                     Endpoint(
                         id=one.id, name=one.name, kind=one.kind, options=one.options, secrets=secrets, before=before

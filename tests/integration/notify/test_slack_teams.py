@@ -11,10 +11,13 @@ from slack_sdk.signature import SignatureVerifier
 
 from services.notify.api.inbox import Inbox
 from services.notify.api.slack import LeadAnswer, SlackActions
+from services.notify.handler.endpoints import Draft, Endpoints
+from services.notify.store.endpoints import EndpointStore
 from services.notify.store.ledger import Ledger
 from services.runtime.clock import FixedClock
 from services.runtime.errors import Refused
 from services.runtime.http import make_app
+from services.runtime.secretbox import SecretBox
 from tests.integration.notify.far import ANNA, Rig, notice, put
 from tests.support import farside
 from tests.support.farside import Answer, FarSide
@@ -211,6 +214,18 @@ def press_of(message: dict, index: int, user: str, far: FarSide) -> dict:
         "actions": [actions["elements"][index]],
         "response_url": far.url + "/respond",
     }
+
+
+async def test_a_channel_of_another_key_stops_no_buttons(rig: Rig) -> None:
+    await rig.add("slack_bot", token="xoxb-test", signing_secret=SIGNING)
+    sealed = EndpointStore(rig.db, SecretBox(b"x" * 32))
+    await Endpoints(sealed, rig.tools, rig.clock).add(
+        Draft(name="other", kind="slack_bot", values={"token": "xoxb-other", "signing_secret": "other"})
+    )
+    buttons = Buttons(rig)
+    nothing = {"type": "block_actions", "user": {"id": "U1"}, "actions": []}
+    assert await buttons.press(nothing) == 200
+    assert await buttons.press(nothing, secret="other") == 401
 
 
 async def test_a_button_answers_for_the_rep_and_the_message_changes(rig: Rig, clock: FixedClock) -> None:

@@ -43,8 +43,11 @@ ON CONFLICT (id) DO NOTHING"""
 ADVANCE = """
 UPDATE notify.plan p SET planned = u.planned, interrupts = string_to_array(u.times, ' ')::timestamptz[]
   FROM unnest($1::text[], $2::bigint[], $3::text[]) AS u(rep, planned, times) WHERE p.rep_id = u.rep"""
+# What another process has locked it moves itself: two that waited for each other's rows would be a deadlock.
 SKIP_ALL = """
-UPDATE notify.plan p SET planned = i.seq FROM notify.inbox i WHERE i.rep_id = p.rep_id AND i.seq > p.planned"""
+UPDATE notify.plan p SET planned = u.seq
+  FROM (SELECT l.rep_id, i.seq FROM notify.plan l JOIN notify.inbox i ON i.rep_id = l.rep_id
+         WHERE i.seq > l.planned ORDER BY l.rep_id FOR UPDATE OF l SKIP LOCKED) u WHERE p.rep_id = u.rep_id"""
 WANTED = """
 SELECT EXISTS (SELECT 1 FROM notify.endpoint)
     OR EXISTS (SELECT 1 FROM notify.preference WHERE json_array_length(body->'ladder') > 0)"""

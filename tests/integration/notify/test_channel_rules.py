@@ -8,7 +8,7 @@ import pytest
 
 from services.notify.core.notice import decode
 from services.notify.core.preference import Preferences, Step
-from services.notify.store import preferences
+from services.notify.store import plans, preferences
 from services.runtime.clock import FixedClock
 from services.runtime.db import Database
 from tests.integration.notify.far import ANNA, NOW, Rig, notice, put
@@ -238,3 +238,29 @@ async def test_held_rows_whose_digest_is_lost_get_one(rig: Rig, clock: FixedCloc
         await rig.work()
         (request,) = far.requests
         assert request.json["data"]["id"] == one.id
+
+
+async def test_what_came_before_the_first_channel_is_not_told_and_no_lock_is_waited_for(
+    rig: Rig, clock: FixedClock
+) -> None:
+    async def left() -> list[str]:
+        async with rig.db.raw() as pg:
+            rows = await pg.fetch(
+                "SELECT p.rep_id FROM notify.plan p JOIN notify.inbox i USING (rep_id) WHERE i.seq > p.planned"
+            )
+        return [row["rep_id"] for row in rows]
+
+    await plans.skip_all(rig.db)
+    await put(rig.db, notice(clock), notice(clock, rep="ben"))
+    await plans.skip_all(rig.db)
+    assert await left() == []
+    await put(rig.db, notice(clock), notice(clock, rep="ben"))
+    async with rig.db.transaction() as other:
+        await other.execute("SELECT 1 FROM notify.plan WHERE rep_id = 'anna' FOR UPDATE")
+        await plans.skip_all(rig.db)
+        assert await left() == ["anna"]
+    await plans.skip_all(rig.db)
+    async with FarSide() as far:
+        await rig.add(url=far.url)
+        await rig.work()
+        assert far.requests == []

@@ -14,7 +14,7 @@ NAMED: Final = f"SELECT {_HELD} FROM router.assignment WHERE id = $1"
 # For `router.apply`.
 CHANGE_TYPES: Final = "uuid[],uuid[],int[],text[],timestamptz[],timestamptz[],timestamptz[],text[]"
 CHANGE_WIDTH: Final = 8
-OFFER_TYPES: Final = "uuid[],uuid[],text[],int[],text[],text[],text[],text[],uuid[],text[],timestamptz[]"
+OFFER_TYPES: Final = "uuid[],uuid[],text[],int[],text[],text[],text[],text[],uuid[],json[],timestamptz[]"
 OFFER_WIDTH: Final = 11
 _shares: Final = msgspec.json.Decoder(dict[str, int])
 _encode: Final = msgspec.json.Encoder().encode

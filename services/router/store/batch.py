@@ -24,22 +24,25 @@ FREE: Final = (
     "SELECT domain, rep, pool, rev, state, open, given"
     " FROM router.free($1::text[], $2::text[], $3::text[], $4::timestamptz, $5::bool)"
 )
-_TYPES: Final = (
-    "text,text,int[],int8[],int8[],int8[]",
-    "uuid[],bool[],uuid[]",
-    leads.TYPES,
-    "text[],bool[],text[],text[],timestamptz",
-    "text[],int[],text[]",
-    assignments.CHANGE_TYPES,
-    assignments.OFFER_TYPES,
-    decisions.TYPES,
-    "uuid[],text[]",
-    "uuid[],text[],int[],timestamptz[],int[]",
-    "uuid[],uuid[]",
-    "text,int8,bytea,int8[]",
-    "text[],int[],bytea[],bytea[]",
-)
-_ALL: Final = ",".join(_TYPES).split(",")
+_FENCE_TYPES: Final = ["text", "text", "int[]", "int8[]", "int8[]", "int8[]"]
+_TYPES: Final = ",".join(
+    (
+        "uuid[],bool[],uuid[]",
+        leads.TYPES,
+        "text[],bool[],text[],text[],timestamptz",
+        "text[],int[],json[]",
+        assignments.CHANGE_TYPES,
+        assignments.OFFER_TYPES,
+        decisions.TYPES,
+        "uuid[],text[]",
+        "uuid[],text[],int[],timestamptz[],int[]",
+        "uuid[],uuid[]",
+    )
+).split(",")
+_OUT_TYPES: Final = ["text", "int8", "bytea", "int8[]", "text[]", "int[]", "bytea[]", "bytea[]"]
+# How an argument travels: JSON as texts; all other columns as one text (`_literal`).
+_SENT: Final = ["text[]" if kind == "json[]" else f"text::{kind}" if kind.endswith("[]") else kind for kind in _TYPES]
+_ALL: Final = [*_FENCE_TYPES, *_SENT, *_OUT_TYPES]
 APPLY: Final = f"SELECT router.apply({', '.join(f'${n}::{kind}' for n, kind in enumerate(_ALL, 1))})"
 
 # (lane, seq, payload, rows to delete) of `log.outbox`, and the four arguments of `log.append`: one of both is empty.
@@ -47,6 +50,7 @@ Outgoing = tuple[
     str | None, int | None, bytes | None, list[int], list[str], list[int], list[bytes | None], list[bytes | None]
 ]
 NOTHING_OUT: Final[Outgoing] = (None, None, None, [], [], [], [], [])
+_encode: Final = msgspec.json.Encoder().encode
 Seen = tuple[str, bool]  # an event id, and whether it is its reversal
 
 
@@ -159,14 +163,16 @@ def arguments(one: Write) -> list[Any]:
     """What `one` is in arguments, each kind in the order of its key."""
     put = {(timer.lead_id, timer.kind): (part, timer.due_at, timer.gen) for timer, part in one.put}
     last = {change.held.id: change for change in one.changes}
+    # An assignment that ends makes room for the one that its lead gets from a merged lead.
+    changes = sorted(last.values(), key=lambda change: change.ended_at is None)
     reps = sorted(one.reps.items())
-    return [
+    columns: list[Any] = [
         *_columns(sorted(one.causes), 3),
         *_columns([leads.row_of(lead) for lead in sorted(one.leads, key=lambda lead: lead.id)], leads.WIDTH),
         *_columns([(domain, was.there, was.rep, rep) for domain, (was, rep) in reps], 4),
         one.at,
         *_columns([(name, state.rev, encode_state(state)) for name, state in sorted(one.pools.items())], 3),
-        *_columns([assignments.change_row(change) for change in last.values()], assignments.CHANGE_WIDTH),
+        *_columns([assignments.change_row(change) for change in changes], assignments.CHANGE_WIDTH),
         *_columns([assignments.offer_row(offer) for offer in one.offers], assignments.OFFER_WIDTH),
         *_columns([decisions.row_of(decided) for decided in one.decided], decisions.WIDTH),
         *_columns(sorted(one.drop), 2),
@@ -174,7 +180,25 @@ def arguments(one: Write) -> list[Any]:
         sorted(one.gone),
         list(one.forgotten),
     ]
+    return [
+        _literal(column) if sent.startswith("text::") else column for column, sent in zip(columns, _SENT, strict=True)
+    ]
 
 
-def _columns(rows: Sequence[tuple[Any, ...]], width: int) -> list[list[Any]]:
-    return [list(column) for column in zip(*rows, strict=True)] if rows else [[] for _ in range(width)]
+def _columns(rows: Sequence[tuple[Any, ...]], width: int) -> list[Sequence[Any]]:
+    return list(zip(*rows, strict=True)) if rows else [()] * width
+
+
+def _literal(values: Sequence[Any]) -> str:
+    """An array as the server writes it, which is JSON but for the brackets and what stands behind a backslash.
+
+    The driver asks of every element what it is, at about a microsecond each, and a decision has some eighty.
+    """
+    text = _encode(values).decode()
+    if "\\" in text:
+        text = f"[{','.join(['null' if value is None else _quoted(value) for value in values])}]"
+    return f"{{{text[1:-1]}}}"
+
+
+def _quoted(value: str) -> str:
+    return '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"'

@@ -10,7 +10,7 @@ from services.eventlog.ports import Connection
 from services.router.core.model import DecisionRecord
 
 # For `router.apply`; causes are one text with blanks, since arrays of arrays must be of one length.
-TYPES: Final = "uuid[],uuid[],int[],timestamptz[],text[],text[],text[],text[],text[],timestamptz[],timestamptz[],timestamptz[],text[]"
+TYPES: Final = "uuid[],uuid[],int[],timestamptz[],text[],text[],text[],text[],text[],timestamptz[],timestamptz[],timestamptz[],json[]"
 WIDTH: Final = 13
 # Event ids begin with their time, so old ones are a range of the key.
 PRUNE: Final = """

@@ -46,8 +46,8 @@ COLUMNS: Final[tuple[tuple[str, str], ...]] = (
 )
 NAMES: Final = tuple(name for name, _ in COLUMNS)
 WIDTH: Final = len(COLUMNS)
-# For `router.apply`; JSON travels as text.
-TYPES: Final = ",".join(f"{'text' if kind == 'json' else kind}[]" for _, kind in COLUMNS)
+# For `router.apply`.
+TYPES: Final = ",".join(f"{kind}[]" for _, kind in COLUMNS)
 _plain: Final = attrgetter(*NAMES[:-2])  # memory and snapshot are encoded
 MERGES_MAX: Final = 20  # a chain of merges is followed so far
 _UUIDS: Final = frozenset(("id", "decision_id", "merged_into"))

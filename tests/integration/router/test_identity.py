@@ -49,6 +49,19 @@ async def test_the_assignment_moves_to_the_lead_that_lives_on(room: Room, loser_
     assert (await room.leads.one(ADMIN, winner.id))["assignment"] == shown["assignment"]
 
 
+async def test_a_chain_of_merges_in_one_batch_ends_the_younger_offer_before_the_older_moves(room: Room) -> None:
+    first, between, last = await offer(room, "maria@fjordsoft.example"), Person("m@fjordsoft.example"), "m@kivi.example"
+    await room.send(between.says(0))
+    end = Person(last)
+    await room.send(end.says(60, cause("later", "webinar.attended", NOW + timedelta(minutes=1))))
+    await room.send(between.says(60, merged_from=[first.id]), end.says(60, merged_from=[between.id]))
+    rows = await room.fetch("SELECT lead_id, rep_id, state FROM router.assignment ORDER BY state DESC")
+    assert [(row["lead_id"].hex, row["rep_id"], row["state"]) for row in rows] == [
+        (end.id, "chloe", "offered"),
+        (end.id, "daavid", "closed"),
+    ]
+
+
 async def test_of_two_assignments_the_older_accepted_one_stays(room: Room) -> None:
     one, two = await offer(room, "maria@fjordsoft.example"), await offer(room, "maria@kivi.example")
     await accept(room, one)

@@ -2,6 +2,8 @@
 
 from datetime import timedelta
 
+import msgspec
+
 from services.router.core.claim import Asked
 from services.runtime.access import Identity
 from tests.support.routing import NOW, Person, Room, cause
@@ -228,3 +230,29 @@ async def test_a_dead_message_is_buried_and_its_neighbours_go_on(room: Room) -> 
     await room.send(b"{not json", vp.says(0, cause("a")), vp.says(0, cause("b"), lead_id="short"))
     assert (await lead(room, vp))["assignee"] == "anna"
     assert len(await room.fetch("SELECT reason FROM log.dead_letter WHERE stage = 'router'")) == 2
+
+
+HOSTILE = (
+    'Anni "the boss" O\'Neil',
+    "back\\slash \\n \\",
+    "line\nbreak\ttab",
+    "{a,b}",
+    "NULL",
+    "null",
+    "",
+    "\u2028 ÄÖ \U0001f600",
+    ",",
+    "  ",
+)
+
+
+async def test_what_people_are_called_is_stored_as_it_is(room: Room) -> None:
+    people = [Person(f"p{n}@fjordsoft.example") for n in range(len(HOSTILE) + 1)]
+    names = [*HOSTILE, None]
+    messages = [
+        one.says(0, person=msgspec.structs.replace(one.person, name=name, title=name))
+        for one, name in zip(people, names, strict=True)
+    ]
+    await room.send(*messages)
+    stored = {row["id"].hex: row for row in await room.fetch("SELECT id, name, title FROM router.lead")}
+    assert [(stored[one.id]["name"], stored[one.id]["title"]) for one in people] == [(name, name) for name in names]

@@ -2,8 +2,6 @@
 
 from collections.abc import Callable, Sequence
 from datetime import datetime
-from typing import Any
-from uuid import UUID
 
 import msgspec
 
@@ -15,10 +13,10 @@ from services.router.commands.assigner import Assigner
 from services.router.commands.case import Case
 from services.router.core.alert import alerts_of, recipient
 from services.router.core.decide import complete, decide
-from services.router.core.model import Before, Candidate, Held
+from services.router.core.model import Before, Candidate
 from services.router.core.notice import say, why_handover
-from services.router.store.leads import Lead
-from services.router.store.reads import Reads
+from services.router.store.batch import look
+from services.router.store.leads import Lead, resolve
 from services.runtime.db import Database
 
 
@@ -60,29 +58,14 @@ class Trial:
     def __init__(self, db: Database, view: Callable[[], DirectoryView]) -> None:
         self._db = db
         self._view = view
-        self._reads = Reads(db)
 
     async def before(self, lead_id: str) -> Before:
         """The lead as a decision would look back at it; a lead that was never decided has no past."""
-        row = await self._reads.lead(lead_id)
-        if row is None:
-            return Before()
-        held = (await self._reads.open_assignments([row["id"]])).get(row["id"])
-        return Before(
-            stage=row["stage"],
-            segment=row["segment"],
-            route=row["route"],
-            track=row["track"],
-            assignee=row["assignee"],
-            pool=row["pool"],
-            outcome=row["outcome"],
-            cooldown_until=row["cooldown_until"],
-            cooldown_reason=row["cooldown_reason"],
-            waiting_until=row["waiting_until"],
-            held=_held(held) if held is not None else None,
-            decided=row["decision_id"] is not None,
-            refused=list(row["memory"].get("refused", [])),
-        )
+        async with self._db.raw() as pg:
+            lives = await resolve(pg, lead_id)
+            found = (await look(pg, [lives], hold=False))[0] if lives is not None else {}
+        lead = next(iter(found.values()), None)
+        return lead.before() if lead is not None and not lead.erased else Before()
 
     async def outcomes(
         self, tries: Sequence[tuple[LeadScored, Policy]], before: Before, now: datetime
@@ -103,6 +86,7 @@ class Trial:
         case = Case(lead=lead, snapshot=snapshot, now=now, trigger="trial", before=before, causes=snapshot.causes)
         case.verdict = decide(snapshot, before, policy, now)
         segment = policy.segment(case.verdict.segment)
+        case.handovers_limit = segment.h2h.handovers_per_day if segment is not None else None
         case.alerts = alerts_of(snapshot.causes, snapshot.account, segment, policy)
         return case
 
@@ -141,19 +125,3 @@ class Trial:
             told=told if case.alerts else None,
             say=words,
         )
-
-
-def _held(row: dict[str, Any]) -> Held:
-    decision: UUID | None = row["decision_id"]
-    return Held(
-        id=row["id"].hex,
-        rep=row["rep_id"],
-        gen=row["gen"],
-        state=row["state"],
-        via=row["via"],
-        pool=row["pool"],
-        offered_at=row["offered_at"],
-        accepted_at=row["accepted_at"],
-        snoozed_until=row["snoozed_until"],
-        decision_id=decision.hex if decision is not None else None,
-    )

@@ -32,7 +32,7 @@ check: ## What CI runs: format, lint, types, import contracts, tests with covera
 	$(BIN)/lint-imports
 	@# These tests kill brokers and databases and drive browsers on a busy machine: what fails is told, then run once more, alone. Failing twice is failing.
 	$(PYTEST) -ra --cov --cov-report=term:skip-covered || { \
-	  [ $$? -eq 1 ] && echo "== FAILED ABOVE: those tests once more, one at a time ==" && $(BIN)/pytest -m "not slow" --lf --lfnf=none -n 0 -ra; }
+	  [ $$? -eq 1 ] && echo "== FAILED ABOVE: those tests once more, one at a time ==" && $(BIN)/pytest -m "not slow" --lf --lfnf=none -n 0 -ra --cov --cov-append --cov-report=; }
 	@# The rules themselves are covered whole, branches included.
 	$(BIN)/coverage report --include='services/*/core/*' --skip-covered --fail-under=100
 

@@ -131,7 +131,10 @@ def _within_the_day(able: Sequence[Member]) -> tuple[list[Member], list[Member],
     if over:
         fewest = min(member.handovers / member.weight for member in able)
         free = [member for member in able if member.handovers / member.weight == fewest]
-    return free, [member for member in able if member not in free], over
+    if len(free) == len(able):
+        return free, [], over
+    taking_part = {member.rep for member in free}
+    return free, [member for member in able if member.rep not in taking_part], over
 
 
 def _had_enough(member: Member, now: datetime) -> Candidate:

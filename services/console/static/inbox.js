@@ -196,13 +196,19 @@ function ready(inside) {
 // -- on this device ---------------------------------------------------------------------------------------------
 
 const ring = document.getElementById("ring");
-if ("Notification" in globalThis && Notification.permission === "default") {
+if ("Notification" in globalThis && Notification.permission === "default" && tells()) {
   ring.hidden = false;
   ring.addEventListener("click", async () => {
     const said = await Notification.requestPermission();
     ring.hidden = true;
     aloud(said === "granted" ? "You will be told on this device when this page is not in sight." : "This browser will not tell you.");
   });
+}
+
+// Phones know the word but tell through a service worker only, which there is none of: there the constructor throws.
+// Elsewhere this one, made without permission, is never shown.
+function tells() {
+  try { return Boolean(new Notification("")); } catch { return false; }
 }
 
 function tell(notice) {
@@ -217,7 +223,7 @@ function tell(notice) {
       shown.close();
       document.getElementById(`c-${notice.id}`)?.focus();
     };
-  } catch { /* phones want a service worker for this */ }
+  } catch { /* a phone, whose permission comes from its settings */ }
 }
 
 // -- time -------------------------------------------------------------------------------------------------------

@@ -58,3 +58,17 @@ async def test_no_page_breaks_its_own_policy(console: Console, chromium: Browser
         await page.goto(console.url + path)
     assert told == []
     await context.close()
+
+
+async def test_a_phone_is_not_offered_what_it_cannot_do(console: Console, chromium: Browser) -> None:
+    """Browsers of phones have `Notification`, but a page cannot make one."""
+    phone = "Notification = class { static permission = 'default'; constructor() { throw new TypeError('Illegal'); } };"
+    for look, offered in (("light", True), ("phone", False)):
+        context, told = await watched(chromium, **LOOKS[look])
+        if look == "phone":
+            await context.add_init_script(phone)
+        page = await console.sign_in(context, "anna")
+        await expect(page.locator("#live")).to_contain_text("live")
+        await expect(page.locator("#ring")).to_be_visible(visible=offered)
+        assert told == []
+        await context.close()

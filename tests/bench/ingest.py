@@ -1,10 +1,13 @@
 """Durable HTTP ingest: single events and batches of 100, closed loop with enough clients to keep one core busy."""
 
 import asyncio
+import base64
+import contextlib
 import time
 import uuid
 from collections.abc import Mapping
 
+import httpx
 import msgspec
 
 from services.runtime.clock import SystemClock
@@ -43,8 +46,6 @@ class Caller:
     """A keep-alive connection that writes ready bytes and reads the status: the client must cost less than the server."""
 
     def __init__(self, port: int, key: str) -> None:
-        import base64
-
         self.port = port
         self.auth = base64.b64encode(f"{key}:".encode()).decode()
 
@@ -68,6 +69,16 @@ class Caller:
             good += head.startswith(b"HTTP/1.1 200")
         writer.close()
         return good
+
+
+async def taking(port: int) -> None:
+    """Wait until events are taken."""
+    async with asyncio.timeout(60), httpx.AsyncClient() as http:
+        while True:
+            with contextlib.suppress(httpx.HTTPError):
+                if (await http.get(f"http://127.0.0.1:{port}/readyz")).status_code == 200:
+                    return
+            await asyncio.sleep(0.1)
 
 
 async def measure(port: int, key: str, size: int) -> tuple[float, float]:
@@ -102,17 +113,7 @@ async def one(r: Rig, title: str, *, kafka: bool) -> None:
     end(first)
     process = r.spawn("ingest", port, url, kafka=kafka)
     try:
-        import httpx
-
-        limit = time.monotonic() + 60
-        async with httpx.AsyncClient() as http:
-            while time.monotonic() < limit:
-                try:
-                    if (await http.get(f"http://127.0.0.1:{port}/readyz")).status_code == 200:
-                        break
-                except httpx.HTTPError:
-                    pass
-                await asyncio.sleep(0.1)
+        await taking(port)
         for size in (1, 100):
             before = r.cpu_of(process.pid)
             requests, rate = await measure(port, key, size)

@@ -7,7 +7,6 @@ usually are. The second drives the ingest process over HTTP, with the log in Pos
 import asyncio
 import os
 import shutil
-import signal
 import subprocess
 import sys
 import tempfile
@@ -16,7 +15,6 @@ import uuid
 from collections.abc import Callable
 from pathlib import Path
 
-import httpx
 import msgspec
 import psutil
 
@@ -31,7 +29,8 @@ from services.migrations.run import migrate
 from services.runtime.db import Database
 from services.runtime.embedded import EmbeddedPostgres
 from services.runtime.settings import Settings
-from tests.bench.ingest import CLIENTS, Caller, item
+from tests.bench.ingest import CLIENTS, Caller, item, taking
+from tests.bench.rig import ROOT, end
 from tests.bench.signing import secret_of, sign, with_token
 from tests.e2e.product import free_port
 from tests.unit.ingest.sources.examples import EXAMPLES, Example
@@ -42,7 +41,6 @@ HTTP_S = 3
 LIMITS = Limits()
 FACTS = Facts(source="/sources/bench", trust="secret", received_at=NOW)
 URL = "https://leads.example/hooks/s1"
-ROOT = Path(__file__).resolve().parents[2]
 
 
 def each_us(work: Callable[[], int]) -> float:
@@ -184,7 +182,7 @@ async def durable() -> None:
         process = subprocess.Popen(
             [sys.executable, "-m", "services.cli", "ingest"], cwd=ROOT, env=env, stdout=subprocess.DEVNULL
         )
-        await _ready(port)
+        await taking(port)
         print(f"\n## Sources: durable over HTTP, {CLIENTS} connections, log in PostgreSQL\n")
         print("| | requests/s | against a single call | events/s | CPU µs an event |\n|---|---|---|---|---|")
         base = 0.0
@@ -201,21 +199,9 @@ async def durable() -> None:
             print(f"| {shown} | {rate:,.0f} | {rate / base:.2f} | {rate * size:,.0f} | {cpu:.0f} |", flush=True)
     finally:
         if process is not None:
-            process.send_signal(signal.SIGTERM)
-            await asyncio.to_thread(process.wait, 30)
+            await asyncio.to_thread(end, process)
         await postgres.stop()
         shutil.rmtree(folder, ignore_errors=True)
-
-
-async def _ready(port: int) -> None:
-    async with asyncio.timeout(60), httpx.AsyncClient() as http:
-        while True:
-            try:
-                if (await http.get(f"http://127.0.0.1:{port}/readyz")).status_code == 200:
-                    return
-            except httpx.HTTPError:
-                pass
-            await asyncio.sleep(0.1)
 
 
 def _cpu(pid: int) -> float:

@@ -71,10 +71,12 @@ def job(
     if not email or not rep.email:
         return None
     accepted = offer is not None and offer.state == "accepted"
-    # An offer that was accepted, or was over, before the CRM heard of it: no change comes after this.
-    if not change and not notice.open:
+    # The rep's own acceptance claims the notice: it is over in the inbox, not in the CRM.
+    theirs = notice.open or (accepted and notice.state == "claimed")
+    if not change and not theirs:
         return None
-    own = (set_owner == "offer" and not change) or (set_owner == "accept" and accepted and notice.open)
+    # It may have been accepted before the CRM heard of it at all: then no change comes after this.
+    own = (set_owner == "offer" and not change) or (set_owner == "accept" and accepted and theirs)
     finish = task if change and not notice.open and not accepted else ""
     if change and not own and not finish:
         return None

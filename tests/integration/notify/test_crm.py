@@ -128,7 +128,7 @@ async def test_busy_broken_and_unknown(rig: Rig, clock: FixedClock, make: type[V
         assert len(vendor.tasks) == 1
         assert vendor.owners == {}, "only once the rep has accepted"
         accepted = msgspec.structs.replace(one.assignment, state="accepted")
-        await put(rig.db, msgspec.structs.replace(one, assignment=accepted))
+        await put(rig.db, msgspec.structs.replace(one, state="claimed", by="anna", assignment=accepted))
         await rig.work()
         assert vendor.owners == {"100": "11"}
         assert [t["done"] for t in vendor.tasks.values()] == [False]
@@ -169,7 +169,7 @@ async def test_what_was_over_before_the_crm_heard_of_it_changes_nothing_there(ri
         await put(rig.db, third)
         await rig.planner.turn()
         accepted = msgspec.structs.replace(third.assignment, state="accepted")
-        await put(rig.db, msgspec.structs.replace(third, assignment=accepted))
+        await put(rig.db, msgspec.structs.replace(third, state="claimed", by="anna", assignment=accepted))
         await rig.work()
         assert (vendor.owners, len(vendor.tasks)) == ({"100": "11"}, 2)
 

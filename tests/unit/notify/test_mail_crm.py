@@ -7,11 +7,14 @@ import msgspec
 import pytest
 from selectolax.lexbor import LexborHTMLParser
 
+from schemas.messages import LeadRef
 from services.directory.core.people import Rep
 from services.notify.core.crm import BODY_MAX, DUE_IN, OWNER_WHEN, job, marker, names_of, rich
+from services.notify.core.desk import desk
+from services.notify.core.ending import claimed
 from services.notify.core.mail import DIGEST_LINES, Letter, Sender, digest, letter, message
 from services.notify.core.notice import Notice, ShownAccount, ShownAssignment, ShownLead, ShownSay, ShownWhat
-from tests.unit.notify.messages import NOW
+from tests.unit.notify.messages import NOW, told
 
 ANNA = Rep(id="anna", name="Anna Aalto", email="anna@aurora.example")
 LEAD = ShownLead(id="l1", email="vera@nordwind.example", name="Vera Virta", title="VP Operations")
@@ -123,6 +126,12 @@ def test_an_offer_that_was_answered_or_over_before_it_was_told():
     found = asked(made(assignment=offer), set_owner="accept")
     assert found is not None
     assert (found.task, found.own) == (True, True)
+    desks = {"anna": desk("anna", 0, None, None, NOW)}
+    desks["anna"].notices["n1"] = made(leads=["l1"])
+    claimed(desks, told("claimed", LeadRef(id="l1"), by="anna"), NOW)
+    claim = asked(desks["anna"].notices["n1"], set_owner="accept", change=True)
+    assert claim is not None
+    assert (claim.own, claim.finish) == (True, "")
     assert asked(made(state="recalled"), set_owner="offer") is None
 
 
@@ -143,7 +152,10 @@ def test_without_an_address_there_is_nobody_to_do_it_for(nobody):
         ("new", "accepted", "never", "t9", None),
         ("new", "accepted", "offer", "t9", None),  # was done with the offer
         ("joined", "offered", "accept", "t9", None),  # news of an offer that nobody has answered
-        ("claimed", "accepted", "accept", "t9", None),  # over for this rep: no owner any more, nothing to undo
+        ("claimed", "accepted", "accept", "t9", (True, "")),  # as the rep's own acceptance makes it
+        ("claimed", "accepted", "offer", "t9", None),
+        ("claimed", "closed", "accept", "t9", (False, "t9")),  # somebody else has taken the lead
+        ("expired", "accepted", "accept", "t9", None),  # won or lost: no owner any more, nothing to undo
         ("recalled", "offered", "accept", "t9", (False, "t9")),
         ("recalled", None, "accept", "t9", (False, "t9")),
         ("recalled", "offered", "accept", "", None),  # there never was a task

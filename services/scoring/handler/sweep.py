@@ -98,34 +98,35 @@ class Sweeper:
     async def _run(self) -> None:
         while True:
             lease = self._leases.held.get(PART)
-            more = False
+            pause_s = PAUSE_S
             if lease is not None:
                 try:
-                    more = await self.step(lease.epoch)
+                    pause_s = await self.step(lease.epoch)
                 except Fenced:
                     pass  # somebody else goes on
                 except LeadRouterError as error:
                     log.warning("sweep_waits", reason=error.message)
-            await asyncio.sleep(BETWEEN_S if more else PAUSE_S)
+            await asyncio.sleep(pause_s)
 
-    async def step(self, epoch: int) -> bool:
-        """One step of whatever is due; whether it looked at many leads and told few, so that the next may follow at once.
+    async def step(self, epoch: int) -> float:
+        """One step of whatever is due; how many seconds to wait before the next, so that no more are told than is allowed.
 
         Raises:
             Fenced: The partition is not ours any more.
             Unavailable: PostgreSQL or the log does not answer.
         """
-        changed = await self._step("directory", epoch)
-        asked = await self._step("policy", epoch)
-        return changed or asked
+        changed, more = await self._step("directory", epoch)
+        asked, yet_more = await self._step("policy", epoch)
+        return max(BETWEEN_S if more or yet_more else PAUSE_S, (changed + asked) / self._per_s)
 
-    async def _step(self, kind: sweep.Kind, epoch: int) -> bool:
+    async def _step(self, kind: sweep.Kind, epoch: int) -> tuple[int, bool]:
+        """How many leads were told, and whether there are more to look at."""
         progress = await sweep.SweepStore(self._db).progress(kind)
         wanted = progress.wanted
         if kind == "directory" and wanted is None:
             wanted = await changes.newest(self._db)
         if wanted is None or (kind == "directory" and wanted <= progress.done):
-            return False
+            return 0, False
         domains: Collection[str] | None = None
         if kind == "directory":
             domains = await changes.between(self._db, progress.done, wanted)
@@ -143,7 +144,7 @@ class Sweeper:
         await self._outbox.committed(staged)
         if told:
             sweep.SWEPT.labels(kind).inc(told)
-        return more
+        return told, more
 
     async def _within(
         self, pg: Any, kind: sweep.Kind, wanted: int, domains: Collection[str] | None
@@ -169,7 +170,7 @@ class Sweeper:
         else:
             looked = sum(id_ <= last for id_, _ in found)
             await pg.execute(sweep.MOVE, kind, last, looked, len(messages))
-        return len(messages), last is not None and len(hits) < self._per_s, messages
+        return len(messages), last is not None, messages
 
     async def _told(self, pg: Any, ids: Sequence[UUID], domains: Collection[str] | None) -> list[Message]:
         leads = {lead.id: lead for lead in await sweep.lock(pg, ids)}

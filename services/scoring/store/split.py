@@ -15,7 +15,7 @@ from services.scoring.core.identity import EMAIL
 from services.scoring.core.link import SPLIT, Lead
 from services.scoring.core.read import millis
 from services.scoring.core.split import Held, part
-from services.scoring.store import erase
+from services.scoring.store import erase, sweep
 from services.scoring.store.connection import Line
 
 LEAD: Final = "SELECT * FROM scoring.lead WHERE id = $1 AND merged_into IS NULL FOR UPDATE"
@@ -34,11 +34,6 @@ ON CONFLICT (id) DO UPDATE SET version = scoring.lead.version + 1, shape = scori
     size = excluded.size, emails = excluded.emails, kinds = excluded.kinds, known = excluded.known,
     account_domain = excluded.account_domain, merged_into = NULL
 RETURNING version"""
-STATES: Final = """
-SELECT l.lead_id, l.kind, l.verified, l.since, l.value, coalesce(p.state, '') AS state, coalesce(p.traits, '') AS traits
-  FROM scoring.link l LEFT JOIN scoring.profile p ON p.key = l.key WHERE l.lead_id = ANY ($1::uuid[])"""
-
-
 # Whoever decided by hand knows more than what the sources send: the next event that names both would join them again.
 KEEP_APART: Final = "INSERT INTO scoring.apart (one, other) VALUES ($1, $2) ON CONFLICT DO NOTHING"
 # By the leads that live on, so that one that was merged into a third is still kept from the other.
@@ -130,11 +125,5 @@ class Splitter:
             EmitIn("split", parted.old.id, now_ms, parted.old.known, parted.old.account, None, []),
             EmitIn("changed", parted.new.id, now_ms, parted.new.known, parted.new.account, None, []),
         ]
-        states = b"".join(
-            framed(
-                r["lead_id"].bytes, r["kind"].to_bytes(2), bytes([r["verified"]]), r["since"].to_bytes(8), r["value"].encode(),
-                r["state"], r["traits"],
-            )
-            for r in await pg.fetch(STATES, [old, new])
-        )  # fmt: skip
+        states = b"".join((await sweep.members(pg, [old, new])).values())
         return (old, new), self._encode(framed(pack(emits), versions, states))

@@ -102,11 +102,15 @@ async def test_a_policy_is_put_to_every_lead_a_few_a_second_and_another_owner_go
     assert await store.preview() == 7
     await store.begin(rig.policies.active.version)
     slow = Owner(rig, per_s=3)
-    await slow.sweeper.step(1)
+    assert await slow.sweeper.step(1) == pytest.approx(1)
     first = await rig.scored()
     assert len(first) == 3
     assert ((await store.progress("policy")).told, (await store.progress("policy")).wanted) == (3, 1)
     await slow.log.close()
+    # A step that tells fewer is no reason to go on at once: four are their share of a second.
+    other = Owner(rig, per_s=5)
+    assert await other.sweeper.step(1) == pytest.approx(4 / 5)
+    await other.log.close()
     await owner.all()
     rest = await rig.scored()
     assert len(rest) == 4

@@ -136,7 +136,7 @@ async def test_members_of_two_partitions_are_summed_whole(rig):
     told = await rig.scored()
     assert sorted(one.version for one in told) == list(range(2, 14))
     last = max(told, key=lambda one: one.version)
-    # Points fade from the start of their day, so a little is gone by the evening; a visit that was not summed is 12.
+    # Points fade from the middle of their day on, so a little is gone by the evening; a visit that was not summed is 12.
     points = {p.signal: p.points for p in last.curve}
     assert points == {"page.viewed": pytest.approx(12, rel=0.05), "pricing_visits": pytest.approx(144, rel=0.05)}
 

@@ -51,7 +51,7 @@ async def test_clicks_first_taken_as_human_are_taken_back_exactly(rig):
     await rig.feed(clicks[1])
     told = await rig.scored()
     assert [one.kind for one in told] == ["changed"] * 3
-    assert told[-1].curve[0].points == pytest.approx(8.4, rel=0.02)  # fading from the start of the day
+    assert told[-1].curve[0].points == pytest.approx(8.4, rel=0.03)  # from noon to midnight 2.4 % are lost
     await rig.feed(clicks[2])
     (reversed_,) = await rig.scored()
     assert reversed_.kind == "reversed"

@@ -184,23 +184,12 @@ def log_router(db: Database, log: Log) -> APIRouter:
     @router.post("/dead-letters/replay")
     async def replay_many(which: ReplayFilter, who: Ops) -> dict[str, Any]:
         """Put back every one of a filter that was not replayed yet, or a step of them; safe to repeat."""
-        done, step = 0, deadletter.Step(replayed=0, after=which.after, newest=which.newest, left=1)
-        while step.left:
-            step = await deadletter.replay_some(
-                db,
-                log.writer(),
-                who.name,
-                stage=which.stage,
-                reason=which.reason,
-                topic=which.topic,
-                after=step.after,
-                newest=step.newest,
-                at_most=which.at_most or deadletter.REPLAY_AT_ONCE,
-            )
-            done += step.replayed
-            if which.at_most is not None:
-                return {"replayed": done, "after": step.after, "newest": step.newest, "left": step.left}
-        return {"replayed": done}
+        what = which.model_dump(exclude={"at_most"})
+        if which.at_most is None:
+            return {"replayed": await deadletter.replay_many(db, log.writer(), who.name, **what)}
+        step = await deadletter.replay_some(db, log.writer(), who.name, **what, at_most=which.at_most)
+        told: dict[str, Any] = msgspec.to_builtins(step)
+        return told
 
     @router.get("/dead-letters/{letter_id}")
     async def letter(letter_id: LetterId, _who: Ops) -> dict[str, Any]:

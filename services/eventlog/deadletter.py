@@ -260,17 +260,25 @@ async def replay(db: Database, writer: LogWriter, letter_id: int, by: str, *, ag
 
 
 async def replay_many(
-    db: Database, writer: LogWriter, by: str, *, stage: str | None = None, reason: str | None = None
+    db: Database,
+    writer: LogWriter,
+    by: str,
+    *,
+    stage: str | None = None,
+    reason: str | None = None,
+    topic: str | None = None,
+    after: int = 0,
+    newest: int | None = None,
 ) -> int:
     """Put back every record of the filter that has not been replayed; those that die again meanwhile wait.
 
     Returns:
         How many were put back.
     """
-    done, step = 0, Step(replayed=0, after=0, newest=None, left=1)
+    done, step = 0, Step(replayed=0, after=after, newest=newest, left=1)
     while step.left:
         step = await replay_some(
-            db, writer, by, stage=stage, reason=reason, after=step.after, newest=step.newest, at_most=REPLAY_AT_ONCE
+            db, writer, by, stage=stage, reason=reason, topic=topic, after=step.after, newest=step.newest
         )
         done += step.replayed
     return done

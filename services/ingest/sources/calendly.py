@@ -75,7 +75,7 @@ def read(item: Item) -> Iterable[Seen | Told]:
 
 
 def host_of(item: Item) -> str | None:
-    """The address of the colleague with whom the meeting is: who should own the lead."""
+    """The address of the colleague with whom the meeting is."""
     hosts = item.list("payload", "scheduled_event", "event_memberships")
     return Item(next(iter(hosts), None)).text("user_email")
 

@@ -57,7 +57,7 @@ def plan(desk: Desk, notice: Notice, known: Iterable[Known], *, delivered: bool,
 
 def channels_of(desk: Desk, notice: Notice) -> list[EndpointFacts]:
     """The rep's own channels for a notice, as preferred, or as the endpoints say."""
-    own = [e for e in desk.endpoints if not e.feed and (not e.reps or notice.rep in e.reps)]
+    own = [e for e in desk.endpoints if not e.feed and _may_have(e, notice)]
     asked = (desk.prefs.channels or {}).get(notice.kind)
     if asked is None:
         return [e for e in own if notice.kind in e.kinds]
@@ -66,10 +66,13 @@ def channels_of(desk: Desk, notice: Notice) -> list[EndpointFacts]:
 
 
 def _fits(endpoint: EndpointFacts, notice: Notice) -> bool:
-    return (
-        notice.kind in endpoint.kinds
-        and (not endpoint.reps or notice.rep in endpoint.reps)
-        and (not endpoint.segments or notice.segment in endpoint.segments)
+    return notice.kind in endpoint.kinds and _may_have(endpoint, notice)
+
+
+def _may_have(endpoint: EndpointFacts, notice: Notice) -> bool:
+    """Whether the operator lets notices of this rep and segment go there, whatever the rep prefers."""
+    return (not endpoint.reps or notice.rep in endpoint.reps) and (
+        not endpoint.segments or notice.segment in endpoint.segments
     )
 
 
@@ -121,7 +124,7 @@ def _interrupt(desk: Desk, chosen: Sequence[EndpointFacts], notice: Notice, now:
 
 def _ladder(desk: Desk, notice: Notice, before: Mapping[str, list[Known]], now: datetime) -> None:
     done = {one.step for rows in before.values() for one in rows if one.purpose == "step"}
-    reachable = {e.id for e in desk.endpoints if not e.feed}
+    reachable = {e.id for e in desk.endpoints if not e.feed and _may_have(e, notice)}
     # Nobody reacts in their sleep: the ladder begins when the rep may be told.
     begins = quiet_until(desk.prefs, desk.rep, now) or notice.created_at
     for number, step in enumerate(desk.prefs.ladder or [], 1):

@@ -86,6 +86,18 @@ def test_filters_of_feeds_and_of_own_channels():
     ]
 
 
+def test_what_the_operator_keeps_from_a_channel_no_preference_sends_there():
+    steps = Preferences(channels={"handover": ["chat"]}, ladder=[Step(after_min=5, to="chat")])
+    notice = made(segment="small")
+    for more, told in (
+        ({"reps": frozenset(("ben",))}, []),
+        ({"segments": frozenset(("enterprise",))}, []),
+        ({"reps": frozenset(("anna",)), "segments": frozenset(("small",))}, ["tell", "step"]),
+    ):
+        one = desk(msgspec.structs.replace(CHAT, **more), prefs=steps)
+        assert [purpose for _, purpose, _ in planned(one, notice)] == told
+
+
 def test_a_rep_chooses_channels_by_kind():
     prefs = Preferences(channels={"opened": ["mail", "mail", INBOX, "gone"], "clicked": []})
     one = desk(CHAT, MAIL, prefs=prefs)

@@ -33,6 +33,8 @@ from services.runtime.telemetry import REGISTRY
 log = structlog.get_logger(__name__)
 
 TICK_S: Final = 1.0
+# Where we listen at every address, none of them is known to be the one by which people find us.
+EVERYWHERE: Final = ("0.0.0.0", "::")  # noqa: S104 nothing is bound here
 LOOP: Final = "notify.deliverer"
 # Endpoints are read again so often should a notification be lost; forgotten rows are looked for at the same time.
 REFRESH_TICKS: Final = 10
@@ -50,7 +52,10 @@ def tools_of(settings: Settings) -> Tools:
     def connect(url: str) -> Outgoing:
         return Outgoing(settings, url, call_s=15.0, by_operator=False)
 
-    base = (settings.public_url or f"http://{settings.host}:{settings.port}").rstrip("/")
+    base = settings.public_url or ""
+    if not base and settings.host not in EVERYWHERE:
+        base = f"http://{settings.host}:{settings.port}"
+    base = base.rstrip("/")
     return Tools(connect, partial(dial, settings), Links(base))
 
 

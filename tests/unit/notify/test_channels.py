@@ -10,9 +10,11 @@ from services.notify.api.site import SNIPPET, packed
 from services.notify.api.stream import EventStream
 from services.notify.channels.hub import Hub
 from services.notify.channels.subscription import QUEUE_MAX, Subscription
+from services.notify.handler.delivering import tools_of
 from services.runtime.access import Identity
 from services.runtime.errors import Refused
 from services.runtime.http import ApiError
+from services.runtime.settings import Settings
 
 
 class Wire:
@@ -44,6 +46,19 @@ def stream(sub, *, allowed=True, beat_s=5.0, past=None):
     return EventStream(
         sub, allowed=still, begin=lambda: setattr(sub, "live", True), end=lambda: None, past=past, beat_s=beat_s
     )
+
+
+@pytest.mark.parametrize(
+    ("host", "public", "inbox"),
+    [
+        ("127.0.0.1", None, "http://127.0.0.1:8000/inbox"),
+        ("0.0.0.0", None, ""),
+        ("::", "https://leads.example.com/", "https://leads.example.com/inbox"),
+    ],
+)
+def test_messages_link_only_to_where_people_find_us(host, public, inbox):
+    conf = Settings(_env_file=None, host=host, port=8000, public_url=public)
+    assert tools_of(conf).links.inbox() == inbox
 
 
 async def test_frames_that_wait_go_out_in_one_write():

@@ -1,7 +1,6 @@
 """The console: POST to a card in Chromium's DOM, the stream's fan-out against a raw response, memory of an open inbox."""
 
 import asyncio
-import os
 import statistics
 import tempfile
 import time
@@ -19,7 +18,7 @@ from services.cli.stories import Cast, Teller
 from services.notify.api.stream import EventStream
 from services.notify.channels.subscription import Subscription
 from tests.e2e.product import Product, free_port
-from tests.support.browser import FLAGS, chromium_path
+from tests.support.browser import chromium_path, flags
 
 NOTICES: Final = 30
 CLIENTS: Final = 200
@@ -158,9 +157,8 @@ async def _latency(product: Product, client: Client) -> None:
         print("POST to DOM: skipped, no Chromium")
         return
     teller = Teller(client, Cast(suffix="bench"))
-    flags = [*FLAGS, "--no-sandbox"] if os.geteuid() == 0 else list(FLAGS)
     async with async_playwright() as playwright:
-        browser = await playwright.chromium.launch(executable_path=program, args=flags)
+        browser = await playwright.chromium.launch(executable_path=program, args=flags())
         page = await browser.new_page()
         await page.goto(f"http://127.0.0.1:{product.port}")
         await page.fill("#token", client.access["reps"]["anna"])

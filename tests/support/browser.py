@@ -43,16 +43,20 @@ def chromium_path() -> str | None:
     return next((found for name in NAMES if (found := shutil.which(name))), None)
 
 
+def flags() -> list[str]:
+    """How it is started; as root it has no sandbox."""
+    return [*FLAGS, "--no-sandbox"] if os.geteuid() == 0 else list(FLAGS)
+
+
 @pytest.fixture
 async def chromium() -> AsyncIterator[Browser]:
     """A headless browser of this test alone. Missing: skipped aloud, and failed in CI."""
     path = chromium_path()
     if path is None:
         part_missing("no Chromium (apt install chromium, or LEAD_ROUTER_CHROMIUM=/path/to/chrome)")
-    flags = [*FLAGS, "--no-sandbox"] if os.geteuid() == 0 else list(FLAGS)
     async with async_playwright() as playwright:
         browser = await playwright.chromium.launch(
-            executable_path=path, args=flags, timeout=LAUNCH_MS, handle_sigint=False, handle_sigterm=False
+            executable_path=path, args=flags(), timeout=LAUNCH_MS, handle_sigint=False, handle_sigterm=False
         )
         yield browser
         await browser.close()

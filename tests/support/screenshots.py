@@ -4,7 +4,6 @@ Add a page as a line of SHOTS.
 """
 
 import asyncio
-import os
 import tempfile
 from pathlib import Path
 from typing import Any, Final
@@ -12,7 +11,7 @@ from typing import Any, Final
 from playwright.async_api import Browser, Page, async_playwright
 
 from tests.e2e.product import Product
-from tests.support.browser import FLAGS, chromium_path
+from tests.support.browser import chromium_path, flags
 from tests.support.console import LOOKS
 from tests.support.scene import open_scene
 
@@ -60,7 +59,6 @@ async def main() -> None:
     if program is None:
         raise SystemExit("no Chromium (apt install chromium, or LEAD_ROUTER_CHROMIUM=/path/to/chrome)")
     FOLDER.mkdir(parents=True, exist_ok=True)
-    flags = [*FLAGS, "--no-sandbox"] if os.geteuid() == 0 else list(FLAGS)
     with tempfile.TemporaryDirectory(prefix="lead-router-pictures-") as folder:
         product = Product(Path(folder) / "data")
         await product.start()
@@ -70,7 +68,7 @@ async def main() -> None:
             vera = await client.lead(scene.people["Vera"]["email"])
             assert vera is not None
             async with async_playwright() as playwright:
-                browser = await playwright.chromium.launch(executable_path=program, args=flags)
+                browser = await playwright.chromium.launch(executable_path=program, args=flags())
                 for name, who, path, look in SHOTS:
                     token = client.access["reps"].get(who) or client.access[who]
                     picture = await shoot(

@@ -99,6 +99,7 @@ class RepDesk:
         """The newest ready message of this rep for a lead, their own words first; None when there is none."""
         query = """
             SELECT body::text FROM notify.notice WHERE rep_id = $1 AND body #>> '{lead,id}' = $2
+               AND id IN (SELECT notice_id FROM notify.notice_lead WHERE lead_id = $2)
             ORDER BY coalesce(body #>> '{say,edited}', '') = 'true' DESC, seq DESC LIMIT 1"""
         async with self._db.raw() as pg:
             text = await pg.fetchval(query, rep, lead_id)

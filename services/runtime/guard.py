@@ -1,7 +1,7 @@
 """What every HTTP request passes on its way in and out: one pure ASGI layer, cheap enough for the hot routes.
 
 In: a request id, limits of size and time for the body, no NUL bytes. Out: security headers, HEAD and OPTIONS where a
-route does not answer them itself, and an honest 500 for what nobody caught.
+route does not answer them itself, an honest 500 for what nobody caught, and a 429 for what the end of the process cut.
 """
 
 import asyncio
@@ -28,6 +28,7 @@ BODY_TIMEOUT_S: Final = 40.0
 # large is thrown away first, at most so much and so long.
 DRAIN_MAX_BYTES: Final = 67_108_864
 DRAIN_S: Final = 10.0
+RETRY_AFTER_S: Final = 2
 METHODS: Final = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{8,64}\Z")
 
@@ -134,6 +135,12 @@ class Guard:
             await sender.answer(408, error.code, error.message)
         except _HeadAnswered:
             return
+        except asyncio.CancelledError:
+            if sender.started:
+                raise
+            # The server ends and waits no longer. Its own answer were a 500, after which many senders give up.
+            sender.closing = True
+            await sender.answer(429, "stopping", "this process ends; send it again", RETRY_AFTER_S)
         except Exception:
             log.exception("request failed", method=method, path=scope["path"], request_id=request_id.decode())
             if sender.started:
@@ -241,11 +248,13 @@ class _Sender:
         self._ended = True
         await self._send({"type": "http.response.body", "body": b""})
 
-    async def answer(self, status: int, code: str, message: str) -> None:
+    async def answer(self, status: int, code: str, message: str, retry_after_s: int | None = None) -> None:
         if self.started:
             return
         body = error_body(code, message)
         head = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
+        if retry_after_s is not None:
+            head.append((b"retry-after", str(retry_after_s).encode()))
         await self({"type": "http.response.start", "status": status, "headers": head})
         await self({"type": "http.response.body", "body": body})
 

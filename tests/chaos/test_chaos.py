@@ -182,7 +182,7 @@ class Senders:
             answer = await http.post(f"{self._ingest.url}/v1/batch", json={"batch": items}, auth=(self._key, ""))
         except httpx.HTTPError:
             return False  # it was killed, or frozen
-        assert answer.status_code in (200, 429), f"{answer.status_code}: {answer.text}"
+        assert answer.status_code in (200, 429), f"{answer.status_code}: {answer.text}: {self._ingest.tail()}"
         return answer.status_code == 200
 
 

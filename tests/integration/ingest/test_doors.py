@@ -295,6 +295,18 @@ async def test_many_at_once_are_committed_together(ingest: Ingest) -> None:
     assert len(await ingest.events()) == 60
 
 
+async def test_whoever_waits_when_the_process_ends_is_told_to_send_again(ingest: Ingest) -> None:
+    """PostgreSQL stands still for longer than the process waits at its end."""
+    async with ingest.db.transaction() as pg:
+        await pg.execute("LOCK TABLE log.partition")
+        posted = asyncio.create_task(ingest.post("/v1/batch", batch(PAGE)))
+        await asyncio.sleep(0.2)
+        await ingest.server.stop(1)
+        answer = await posted
+    problem(answer, 429, "stopping")
+    assert "retry-after" in answer.headers
+
+
 async def test_the_real_segment_client(ingest: Ingest) -> None:
     failed: list[Any] = []
 

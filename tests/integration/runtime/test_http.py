@@ -93,8 +93,13 @@ def build(db: Database | None = None) -> object:
 
         return StreamingResponse(beats(), media_type="text/event-stream")
 
+    async def never(_request: Request) -> Response:
+        await asyncio.Event().wait()
+        raise AssertionError
+
     return make_app(
         [
+            Route("/never", never, methods=["POST"]),
             Route("/hot", hot, methods=["POST"]),
             Route("/big", hot, methods=["POST"]),
             Route("/stream", stream),
@@ -244,6 +249,18 @@ async def test_stop_cuts_streams_that_do_not_listen(served: Server) -> None:
         began = asyncio.get_running_loop().time()
         await served.stop(1)
         assert asyncio.get_running_loop().time() - began < 3
+
+
+async def test_stop_tells_those_who_wait_to_come_again(served: Server) -> None:
+    """uvicorn's own answer to a request that it cuts is a 500, after which senders of webhooks drop their events."""
+    async with httpx.AsyncClient(timeout=10) as client:
+        asked = asyncio.create_task(client.post(f"http://127.0.0.1:{served.port}/never"))
+        await asyncio.sleep(0.2)
+        await served.stop(1)
+        answer = await asked
+    assert (answer.status_code, answer.json()["code"]) == (429, "stopping")
+    assert int(answer.headers["retry-after"]) > 0
+    assert answer.headers["connection"] == "close"
 
 
 async def read_all(sock: socket.socket, within_s: float) -> bytes:

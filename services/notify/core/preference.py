@@ -4,7 +4,7 @@ Preferences are layers: what the product ships, what the company sets for everyb
 """
 
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import lru_cache
 from typing import Final
 
@@ -20,6 +20,8 @@ STEP_MAX_MIN: Final = 7 * 24 * 60
 CHANNELS_MAX: Final = 20
 PER_HOUR_MAX: Final = 60
 TO_PEOPLE: Final = ("delegate", "manager")
+# "Until further notice" is written as any year up to 9999, beyond which no time can be reckoned.
+PAUSE_MAX: Final = timedelta(days=3650)
 
 
 class Step(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -118,7 +120,7 @@ def quiet_until(prefs: Preferences, rep: Rep | None, now: datetime) -> datetime 
     """
     until = now
     if prefs.paused_until is not None and prefs.paused_until > until:
-        until = prefs.paused_until
+        until = min(prefs.paused_until, now + PAUSE_MAX)
     if prefs.quiet_hours:
         who = rep or Rep(id="")
         try:

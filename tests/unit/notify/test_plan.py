@@ -1,6 +1,8 @@
 """Which deliveries a notice makes, when they are judged again, and what preferences say."""
 
+import re
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import msgspec
@@ -286,6 +288,28 @@ def helsinki(*at: int) -> datetime:
 )
 def test_quiet_hours_in_the_reps_zone(now, until):
     assert quiet_until(Preferences(quiet_hours="daily 20:00-07:00"), ANNA, now) == until
+
+
+@pytest.mark.parametrize("hours", ["", "daily 20:00-07:00"])
+def test_a_pause_until_the_end_of_time_stops_no_plan(hours):
+    far = datetime(9999, 12, 31, 23, 59, 59, 999_999, tzinfo=UTC)
+    one = desk(CHAT, MAIL, prefs=Preferences(quiet_hours=hours, paused_until=far))
+    assert planned(one, made()) == [
+        ("chat", "tell", "held"),
+        ("chat", "digest", "due"),
+        ("mail", "tell", "held"),
+        ("mail", "digest", "due"),
+    ]
+
+
+def test_the_example_of_the_docs_leaves_no_night_out():
+    docs = (Path(__file__).parents[3] / "docs" / "channels.md").read_text(encoding="utf-8")
+    (hours,) = re.findall(r'"quiet_hours": "(.+?)"', docs)
+    # From Friday evening to Monday morning in one piece, and each other night.
+    friday, monday = helsinki(2026, 11, 27, 19, 0), helsinki(2026, 11, 30, 8, 0)
+    assert quiet_until(Preferences(quiet_hours=hours), ANNA, friday) == monday
+    tuesday, wednesday = helsinki(2026, 11, 24, 22, 0), helsinki(2026, 11, 25, 8, 0)
+    assert quiet_until(Preferences(quiet_hours=hours), ANNA, tuesday) == wednesday
 
 
 def test_a_pause_and_quiet_hours_together():

@@ -8,11 +8,14 @@ import asyncio
 import ipaddress
 import socket
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from typing import Final, Literal
 
 import httpx
 import msgspec
 
+from services.runtime.clock import Clock, SystemClock
 from services.runtime.errors import Refused, Unavailable
 from services.runtime.settings import Settings
 
@@ -33,11 +36,12 @@ _LOOPBACK: Final = frozenset(("127.0.0.1", "::1", "localhost"))
 
 
 class Reply(msgspec.Struct, frozen=True):
-    """An answer of any status. Names of headers are in lower case."""
+    """An answer of any status. Names of headers are in lower case; `retry_after_s` is what `retry_after` reads in them."""
 
     status: int
     headers: Mapping[str, str]
     body: bytes
+    retry_after_s: float | None = None
 
 
 Networks = Sequence[ipaddress.IPv4Network | ipaddress.IPv6Network]
@@ -59,7 +63,11 @@ async def judged(host: str, port: int, *, ours: Networks, local: bool = False, o
         Refused: `address_refused`.
         OSError: The name has no address.
     """
-    found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    try:
+        found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    except UnicodeError as error:
+        msg = f"{host} is no name of a host: a part of it is empty, or longer than 63 characters"
+        raise Refused(msg, code="address_refused") from error
     addresses = [str(one[4][0]) for one in found]
     for address in addresses:
         ip = ipaddress.ip_address(address)
@@ -107,14 +115,24 @@ class Outgoing:
         base_url: As the operator set it. In the local environment it may be this machine itself, by that name.
         by_operator: False for an address that came over the API: then only `LEAD_ROUTER_OUTGOING_NETWORKS` opens more
             than the public internet.
+        clock: For a Retry-After that names a moment.
 
     Raises:
         Refused: `address_refused`: the URL is none.
     """
 
-    def __init__(self, settings: Settings, base_url: str, *, call_s: float = CALL_S, by_operator: bool = True) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        base_url: str,
+        *,
+        call_s: float = CALL_S,
+        by_operator: bool = True,
+        clock: Clock | None = None,
+    ) -> None:
+        self._clock = clock or SystemClock()
         try:
-            self._base = httpx.URL(base_url.rstrip("/"))
+            self._base = httpx.URL(base_url)
         except httpx.InvalidURL as error:
             msg = "the address is no URL; write it as https://host/path"
             raise Refused(msg, code="address_refused") from error
@@ -141,12 +159,15 @@ class Outgoing:
     ) -> Reply:
         """Send one request to the far side.
 
+        Args:
+            path: Behind the base, from its slash on; empty: the base to the letter, a slash at its end included.
+
         Raises:
             Unavailable: No whole answer in time. Its `detail` is `not_sent` when the far side cannot have seen the
                 request; `timeout` or `torn` when it may have.
             Refused: `address_refused`, `answer_too_large`.
         """
-        url = httpx.URL(f"{self._base}{path}")
+        url = httpx.URL(f"{str(self._base).rstrip('/')}{path}") if path else self._base
         host = url.netloc.decode()
         try:
             async with asyncio.timeout(self._call_s):
@@ -171,7 +192,8 @@ class Outgoing:
             late = isinstance(error, TimeoutError | httpx.TimeoutException)
             seen = "not_sent" if isinstance(error, NOT_SENT) else "timeout" if late else "torn"
             raise Unavailable(msg, code="far_side_away", detail=seen) from error
-        return Reply(answer.status_code, {k.lower(): v for k, v in answer.headers.items()}, told)
+        said = {k.lower(): v for k, v in answer.headers.items()}
+        return Reply(answer.status_code, said, told, retry_after(said, self._clock.now()))
 
     async def close(self) -> None:
         """Let the connections go."""
@@ -194,6 +216,31 @@ class Outgoing:
                 msg = f"the answer of {url.host} is larger than {BODY_MAX_BYTES} bytes"
                 raise Refused(msg, code="answer_too_large")
         return bytes(body)
+
+
+def retry_after(headers: Mapping[str, str], now: datetime) -> float | None:
+    """Seconds that `Retry-After` asks us to wait, from 0; None when it says nothing that can be read.
+
+    Args:
+        headers: Names in lower case. A moment is read by the clock of who wrote it, `Date`, where that is told.
+    """
+    text = headers.get("retry-after", "").strip()
+    try:
+        seconds = float(text)
+    except ValueError:
+        until = _moment(text)
+        if until is None:
+            return None
+        seconds = (until - (_moment(headers.get("date", "")) or now)).total_seconds()
+    return max(0.0, seconds) if seconds == seconds else None  # noqa: PLR0124 not a number
+
+
+def _moment(text: str) -> datetime | None:
+    try:
+        at = parsedate_to_datetime(text)
+    except (ValueError, OverflowError):
+        return None
+    return at if at.tzinfo is not None else at.replace(tzinfo=UTC)
 
 
 def _inner(ip: ipaddress.IPv4Address | ipaddress.IPv6Address) -> ipaddress.IPv4Address | ipaddress.IPv6Address:

@@ -1,7 +1,6 @@
 """May we call again now? At most so many calls in any ten seconds, for each source by itself."""
 
 from collections import deque
-from email.utils import parsedate_to_datetime
 from typing import Final
 
 WINDOW_S: Final = 10.0
@@ -32,21 +31,6 @@ class Pace:
         self._calls = {source: calls for source, calls in self._calls.items() if source in sources}
 
 
-def retry_after(value: str, now: float, otherwise: float) -> float:
-    """Seconds that a Retry-After asks for: 1 s to 10 minutes, whatever it says.
-
-    Args:
-        value: The header: seconds, or a date.
-        now: Unix time in seconds.
-        otherwise: When the header says nothing that can be read.
-    """
-    try:
-        seconds = float(value)
-    except ValueError:
-        try:
-            seconds = parsedate_to_datetime(value).timestamp() - now
-        except (ValueError, OverflowError):
-            seconds = otherwise
-    if seconds != seconds:  # noqa: PLR0124 not a number
-        seconds = otherwise
-    return min(max(seconds, 1.0), RETRY_MAX_S)
+def rest(asked_s: float | None, otherwise_s: float) -> float:
+    """Seconds to leave a platform alone: what it asked for, from 1 s to 10 minutes; `otherwise_s` when it asked for nothing."""
+    return min(max(otherwise_s if asked_s is None else asked_s, 1.0), RETRY_MAX_S)

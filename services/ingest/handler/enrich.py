@@ -21,7 +21,7 @@ import structlog
 from schemas.codec import Message
 from schemas.topics import TRACKING_EVENTS
 from services.eventlog.ports import DeadRecord
-from services.ingest.core.pace import Pace, retry_after
+from services.ingest.core.pace import Pace, rest
 from services.ingest.handler import metrics
 from services.ingest.handler.known import DELETED, after_erasure, enriched, letter, usable
 from services.ingest.handler.waiting import Held, Waiting
@@ -258,16 +258,16 @@ class Enricher:
             log.warning("the look-up is refused", reason=error.code, words=error.message)
             metrics.LOOK_UPS.labels("refused").inc()
             raise _Later(DENIED_S, whole=True) from error
-        return _read(reply, source_id, self._clock.now().timestamp())
+        return _read(reply, source_id)
 
 
-def _read(reply: Reply, source_id: str, now: float) -> dict[str, Any]:
+def _read(reply: Reply, source_id: str) -> dict[str, Any]:
     """What HubSpot says of a contact; empty when it knows none."""
     metrics.LOOK_UPS.labels(str(reply.status)).inc()
     if reply.status == NOT_FOUND:
         return {}
     if reply.status == TOO_MANY:
-        raise _Later(retry_after(reply.headers.get("retry-after", ""), now, AWAY_S), whole=True)
+        raise _Later(rest(reply.retry_after_s, AWAY_S), whole=True)
     if reply.status in DENIED:
         log.warning("HubSpot does not take the API token: lead-router source look-up", source=source_id)
         raise _Later(DENIED_S, whole=True)

@@ -177,7 +177,7 @@ def answered(reply: Reply) -> Result:
     status = reply.status
     if 200 <= status < 300:
         return Result(outcome="ok")
-    wait_s = retry_after(reply)
+    wait_s = reply.retry_after_s
     detail = f"HTTP {status}"
     if status == 429:
         return Result(outcome="overloaded", retry_after_s=wait_s, detail=detail)
@@ -201,9 +201,3 @@ def unreachable(error: LeadRouterError) -> Result:
             uncertain=error.detail != "not_sent",
         )
     return Result(outcome="refused", detail=error.message[:200])
-
-
-def retry_after(reply: Reply) -> float | None:
-    """Seconds of the header `Retry-After`; None when there is none, or a date."""
-    text = reply.headers.get("retry-after", "").strip()
-    return float(text) if text.isascii() and text.isdigit() and len(text) < 10 else None

@@ -17,7 +17,6 @@ from services.notify.channels.far import (
     Order,
     Tools,
     answered,
-    retry_after,
     unreachable,
 )
 from services.notify.core import slack
@@ -200,7 +199,7 @@ class SlackBot(FarChannel):
             return told, None
         word = str(told.get("error", ""))[:64]
         outcome: Outcome = "refused" if word in NEVER else "overloaded" if word in BUSY else "failed"
-        return {}, Result(outcome=outcome, retry_after_s=retry_after(reply), detail=f"{method}: {word}")
+        return {}, Result(outcome=outcome, retry_after_s=reply.retry_after_s, detail=f"{method}: {word}")
 
 
 def users_of(options: Mapping[str, str]) -> dict[str, str]:

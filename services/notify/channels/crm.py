@@ -122,7 +122,7 @@ class CrmChannel(FarChannel):
     def prepare(self, order: Order, now: datetime) -> Job | None:
         if order.purpose == "test":
             # Trying it reads a user and changes nothing.
-            return Job(id=order.id, email="", rep_email=order.rep.email or "", due_at=now)
+            return Job(id=order.id, email="", rep_email=order.rep.email or "", due_at=now, due_on=now.date())
         receipt = order.receipt or {}
         change = order.purpose == "change"
         if order.items or (change and not receipt):

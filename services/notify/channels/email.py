@@ -34,7 +34,9 @@ class EmailChannel(FarChannel):
         self._login = (secrets.get("username", ""), secrets.get("password", ""))
         # Made once: to read all the authorities takes tens of milliseconds.
         self._tls = None if self._security == "none" else ssl.create_default_context()
-        self._sender = mail.Sender(address=options["from"], name=options.get("from_name") or "Lead Router")
+        self._sender = mail.Sender(
+            address=mail.spelled(options["from"]), name=options.get("from_name") or "Lead Router"
+        )
 
     @override
     def prepare(self, order: Order, now: datetime) -> EmailMessage | None:
@@ -50,6 +52,7 @@ class EmailChannel(FarChannel):
                 lead_url=links.lead(notice.lead.id),
                 note=order.note,
                 again=order.maybe_sent,
+                timezone=order.rep.timezone,
             )
         try:
             return mail.message(
@@ -93,6 +96,9 @@ class EmailChannel(FarChannel):
                 await smtp.quit()
         except aiosmtplib.SMTPRecipientsRefused as error:
             return _refused(max((one.code for one in error.recipients), default=550))
+        except aiosmtplib.SMTPSenderRefused as error:
+            # Whoever writes may not: no other letter will do better until an operator has mended that.
+            return Result(outcome="failed", detail=f"SMTP {error.code}: the address that writes")
         except aiosmtplib.SMTPResponseException as error:
             return _refused(error.code)
         except (aiosmtplib.SMTPException, OSError, TimeoutError) as error:

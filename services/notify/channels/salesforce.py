@@ -107,7 +107,7 @@ class Salesforce(Crm):
                 "Description": job.body,
                 "WhoId": person.id,
                 "OwnerId": owner,
-                "ActivityDate": job.due_at.date().isoformat(),
+                "ActivityDate": job.due_on.isoformat(),
                 "Status": "Not Started",
                 "Priority": "High",
             },

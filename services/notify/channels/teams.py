@@ -33,6 +33,7 @@ class TeamsChannel(FarChannel):
                 lead_url=links.lead(notice.lead.id),
                 note=order.note,
                 again=order.maybe_sent,
+                timezone=order.rep.timezone,
             )
         return msgspec.json.encode(made)
 

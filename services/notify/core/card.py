@@ -12,15 +12,17 @@ from typing import Any, Final
 import msgspec
 
 from services.notify.core.notice import Notice
-from services.notify.core.words import DID, flat, heading_of, label_of, path_of
+from services.notify.core.words import DID, flat, heading_of, label_of, moment, path_of
 
 BYTES_MAX: Final = 27_000
 LINES_MAX: Final = 20
 Card = dict[str, Any]
 
 
-def message(notice: Notice, *, inbox_url: str, lead_url: str, note: str = "", again: bool = False) -> Card:
-    """The message about one notice."""
+def message(
+    notice: Notice, *, inbox_url: str, lead_url: str, note: str = "", again: bool = False, timezone: str = "UTC"
+) -> Card:
+    """The message about one notice, with times as the rep in `timezone` knows them."""
     body = [_text(heading_of(notice), 300, size="Medium", weight="Bolder", struck=not notice.open)]
     lines = (note, notice.note or "" if not notice.open else "", notice.why)
     body += [_text(line, 1000) for line in lines if line]
@@ -30,7 +32,7 @@ def message(notice: Notice, *, inbox_url: str, lead_url: str, note: str = "", ag
     if notice.say is not None and notice.say.body and notice.open:
         body.append(_text("What to say", 100, weight="Bolder"))
         body += [_text(line, 400) for line in notice.say.body[:1500].splitlines()[:12] if line.strip()]
-    body.append(_text(f"since {notice.created_at:%Y-%m-%d %H:%M} UTC", 100, subtle=True))
+    body.append(_text(f"since {moment(notice.created_at, timezone)}", 100, subtle=True))
     if again:
         body.append(_text("This may have been sent before.", 100, subtle=True))
     return _wrapped(body, [("Open the lead", lead_url), ("Open the inbox", inbox_url)])

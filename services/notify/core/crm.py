@@ -3,7 +3,7 @@
 None of the CRMs has a key for creates: the task carries our id in its text, and is looked for before it is made.
 """
 
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from html import escape
 from typing import Final, Literal
 
@@ -11,7 +11,7 @@ import msgspec
 
 from services.directory.core.people import Rep
 from services.notify.core.notice import Notice
-from services.notify.core.words import DID, company_of, flat, label_of, path_of, who_of
+from services.notify.core.words import DID, company_of, flat, label_of, local, path_of, who_of
 
 SetOwner = Literal["offer", "accept", "never"]
 OWNER_WHEN: Final = ("offer", "accept", "never")
@@ -30,6 +30,7 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
         rep_email: Finds the owner.
         own: Make the rep the owner.
         task: Create the task, unless it is there.
+        due_at, due_on: When the task is due, and the day by the rep's own calendar.
         finish: Id of the task that is over; empty: none.
     """
 
@@ -42,6 +43,7 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     subject: str = ""
     body: str = ""
     due_at: datetime
+    due_on: date
     own: bool = False
     task: bool = False
     finish: str = ""
@@ -81,6 +83,7 @@ def job(
     if change and not own and not finish:
         return None
     who = who_of(notice.lead, notice.account)
+    due_at = notice.created_at + DUE_IN
     return Job(
         id=order_id,
         email=email,
@@ -90,7 +93,8 @@ def job(
         rep_email=rep.email,
         subject=flat(f"{label_of(notice.kind)}: {who}", SUBJECT_MAX),
         body=_body(notice, order_id, lead_url),
-        due_at=notice.created_at + DUE_IN,
+        due_at=due_at,
+        due_on=local(due_at, rep.timezone).date(),
         own=own,
         task=not change,
         finish=finish,

@@ -18,7 +18,7 @@ from typing import Final
 import msgspec
 
 from services.notify.core.notice import Notice
-from services.notify.core.words import DID, company_of, flat, heading_of, label_of, path_of, who_of
+from services.notify.core.words import DID, company_of, flat, heading_of, label_of, moment, path_of, who_of
 
 SUBJECT_MAX: Final = 150
 WHAT_LINES: Final = 8
@@ -50,8 +50,10 @@ class Letter(msgspec.Struct, frozen=True, kw_only=True):
     links: Sequence[tuple[str, str]] = ()
 
 
-def letter(notice: Notice, *, inbox_url: str, lead_url: str, note: str = "", again: bool = False) -> Letter:
-    """The letter about one notice."""
+def letter(
+    notice: Notice, *, inbox_url: str, lead_url: str, note: str = "", again: bool = False, timezone: str = "UTC"
+) -> Letter:
+    """The letter about one notice, with times as the reader in `timezone` knows them."""
     company = company_of(notice.account)
     facts = ", ".join(one for one in (notice.lead.title or "", company, notice.lead.email or "") if one)
     ended = (notice.note or "This is over.") if not notice.open else ""
@@ -66,7 +68,7 @@ def letter(notice: Notice, *, inbox_url: str, lead_url: str, note: str = "", aga
         did=did,
         quoted=(f"{say.subject}\n\n{say.body}" if say.subject else say.body)[:4000] if say is not None else "",
         small=[
-            f"Since {notice.created_at:%Y-%m-%d %H:%M} UTC.",
+            f"Since {moment(notice.created_at, timezone)}.",
             *(["This may have been sent before."] if again else []),
         ],
         links=[pair for pair in (("Open the lead", lead_url), ("Open the inbox", inbox_url)) if pair[1]],
@@ -131,11 +133,21 @@ def addressed(name: str, address: str) -> Address:
         ValueError: The address is none.
     """
     try:
-        return Address(flat(name, 100), addr_spec=address)
+        return Address(flat(name, 100), addr_spec=spelled(address))
     except (MessageError, LookupError, AttributeError) as error:
         # The parser stumbles over some of what it should refuse.
         msg = "this is no e-mail address"
         raise ValueError(msg) from error
+
+
+def spelled(address: str) -> str:
+    """The address with its domain as mail servers know it: `anna@xn--jtk-qlac.fi` for `anna@jätkä.fi`.
+
+    Raises:
+        ValueError: The domain is none.
+    """
+    local_part, at, domain = address.rpartition("@")
+    return f"{local_part}{at}{domain if domain.isascii() else domain.encode('idna').decode()}"
 
 
 def _plain(written: Letter) -> str:

@@ -1,8 +1,10 @@
 """What does a notice say when the message brings no words of its own? Plain sentences, from the facts alone."""
 
 import re
+from datetime import UTC, datetime
 from typing import Final
 
+from services.directory.core.hours import zone
 from services.notify.core.notice import Notice, ShownAccount, ShownLead, ShownSay, ShownWhat
 
 DID: Final[dict[str, str]] = {
@@ -46,6 +48,19 @@ def flat(text: str, limit: int) -> str:
 def one_line(text: str) -> str:
     """`text` on one line: no breaks, no control characters."""
     return _BLANKS.sub(" ", text).strip()
+
+
+def local(at: datetime, timezone: str) -> datetime:
+    """The moment by the clock of somebody in `timezone`; UTC when that is none."""
+    try:
+        return at.astimezone(zone(timezone))
+    except ValueError:
+        return at.astimezone(UTC)
+
+
+def moment(at: datetime, timezone: str) -> str:
+    """The moment as somebody in `timezone` reads it, with the zone's name."""
+    return f"{local(at, timezone):%Y-%m-%d %H:%M %Z}"
 
 
 def label_of(kind: str) -> str:

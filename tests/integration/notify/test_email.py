@@ -92,7 +92,7 @@ async def test_a_letter_says_all_and_hides_nothing(rig: Rig, clock: FixedClock, 
         for words in ("Named account, identified.", "looked at /pricing", "Hi Vera", "VP Operations"):
             assert words in text
         assert f"https://leads.aurora.example/leads/{one.lead.id}" in text
-        assert "2026-11-24 09:00 UTC" in text
+        assert "2026-11-24 11:00 EET" in text
     assert "<img" not in html
     assert "src=" not in html
 
@@ -229,6 +229,30 @@ async def test_a_wrong_login_waits_for_an_operator(rig: Rig, clock: FixedClock) 
         (row,) = await rig.rows()
         assert (row["state"], row["reason"]) == ("due", "failed")
         box.right = b"right"
+        clock.at += timedelta(minutes=1)
+        await rig.work()
+        assert len(box.mails) == 1
+
+
+async def test_a_server_that_refuses_who_writes_waits_for_an_operator(rig: Rig, clock: FixedClock) -> None:
+    class Box(Mailbox):
+        async def handle_MAIL(self, server, session, envelope, address, options):
+            if address != "leads@aurora.example":
+                return "553 5.7.1 not your address"
+            envelope.mail_from = address
+            return "250 OK"
+
+    async with serving(Box()) as box:
+        await server(rig, box, **{"from": "liidit@ääni.example"})
+        await put(rig.db, notice(clock))
+        await rig.work()
+        (row,) = await rig.rows()
+        assert (row["state"], row["reason"], row["detail"]) == ("due", "failed", "SMTP 553: the address that writes")
+        async with rig.db.raw() as pg:
+            await pg.execute(
+                "UPDATE notify.endpoint SET version = version + 1,"
+                " options = (options::jsonb || jsonb_build_object('from', 'leads@aurora.example'))::json"
+            )
         clock.at += timedelta(minutes=1)
         await rig.work()
         assert len(box.mails) == 1

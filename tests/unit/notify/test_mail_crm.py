@@ -12,7 +12,7 @@ from services.directory.core.people import Rep
 from services.notify.core.crm import BODY_MAX, DUE_IN, OWNER_WHEN, job, marker, names_of, rich
 from services.notify.core.desk import desk
 from services.notify.core.ending import claimed
-from services.notify.core.mail import DIGEST_LINES, Letter, Sender, digest, letter, message
+from services.notify.core.mail import DIGEST_LINES, Letter, Sender, digest, letter, message, spelled
 from services.notify.core.notice import Notice, ShownAccount, ShownAssignment, ShownLead, ShownSay, ShownWhat
 from tests.unit.notify.messages import NOW, told
 
@@ -99,6 +99,39 @@ def test_headers_thread_the_mails_of_a_lead_and_name_each_once():
 def test_what_is_no_address_is_refused_in_one_way(none):
     with pytest.raises(ValueError):
         sent(Letter(subject="S", lines=[]), to=("Anna", none))
+
+
+def test_a_domain_with_letters_of_its_own_is_written_as_servers_know_it():
+    sender = Sender(address=spelled("liidit@ääni.example"))
+    mail, _, _ = sent(Letter(subject="S", lines=["x"]), sender=sender, to=("Anna", "anna@jätkä.example"))
+    assert mail["To"].addresses[0].addr_spec == "anna@xn--jtk-qlac.example"
+    for name in ("From", "Message-ID"):
+        assert mail[name].isascii()
+    with pytest.raises(ValueError):
+        spelled("anna@ä..example")
+
+
+@pytest.mark.parametrize(
+    ("timezone", "words"),
+    [
+        ("Europe/Helsinki", "Since 2026-11-24 11:00 EET."),
+        ("America/New_York", "Since 2026-11-24 04:00 EST."),
+        ("Mars/Olympus", "Since 2026-11-24 09:00 UTC."),
+    ],
+)
+def test_a_letter_tells_the_readers_own_time(timezone, words):
+    written = letter(made(), inbox_url="", lead_url="", timezone=timezone)
+    assert written.small == [words]
+
+
+@pytest.mark.parametrize(
+    ("timezone", "day"), [("Europe/Helsinki", 25), ("America/Los_Angeles", 24), ("UTC", 24), ("Mars/Olympus", 24)]
+)
+def test_a_task_is_due_on_the_reps_own_day(timezone, day):
+    rep = msgspec.structs.replace(ANNA, timezone=timezone)
+    late = made(created_at=NOW.replace(hour=21, minute=30))
+    due = asked(late, rep=rep).due_on
+    assert (due.month, due.day) == (11, day)
 
 
 def test_a_digest_lists_the_newest_and_says_how_many_came_before():

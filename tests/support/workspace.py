@@ -13,7 +13,7 @@ class Workspace:
         self.messages: dict[str, list[dict]] = {}
         self.users = {"anna@aurora.example": "UANNA", "ben@aurora.example": "UBEN"}
         self.fail: list[Answer] = []
-        self.history = True
+        self.history: bool | str = True
         self.tear = 0
 
     def __call__(self, request: Request) -> Answer:
@@ -47,8 +47,8 @@ class Workspace:
         return {"ok": True, "channel": {"id": "D" + asked["users"]}}
 
     def conversations_history(self, asked: dict) -> dict:
-        if not self.history:
-            return {"ok": False, "error": "missing_scope"}
+        if self.history is not True:
+            return {"ok": False, "error": self.history or "missing_scope"}
         return {"ok": True, "messages": list(reversed(self.messages.get(asked["channel"], [])))}
 
     def chat_postMessage(self, asked: dict) -> dict:

@@ -12,7 +12,18 @@ from typing import Any
 import msgspec
 from typing_extensions import override
 
-from services.notify.channels.far import Endpoint, FarChannel, Field, Kind, Order, Tools, answered, unreachable
+from services.notify.channels.far import (
+    ODD,
+    Endpoint,
+    FarChannel,
+    Field,
+    Kind,
+    Order,
+    Tools,
+    answered,
+    unexpected,
+    unreachable,
+)
 from services.notify.core import crm
 from services.notify.core.attempt import Result
 from services.notify.core.crm import OWNER_WHEN, Job
@@ -145,9 +156,8 @@ class CrmChannel(FarChannel):
             return ended.result
         except (Unavailable, Refused) as error:
             return unreachable(error)
-        except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
-            # The answer has another shape than the vendor documents.
-            return Result(outcome="failed", detail=f"unexpected answer ({type(error).__name__})", uncertain=True)
+        except ODD as error:
+            return unexpected(error, uncertain=True)
 
     @override
     async def close(self) -> None:

@@ -34,6 +34,8 @@ from services.notify.core.notice import Notice
 from services.runtime.errors import LeadRouterError, Unavailable
 from services.runtime.outgoing import Outgoing, Reply
 
+# What reading an answer raises that has another shape than the vendor documents.
+ODD: Final = (KeyError, TypeError, ValueError, IndexError, AttributeError)
 # No send may take longer; a taken delivery is taken again only well after this.
 SEND_S: Final = 20.0
 
@@ -189,6 +191,11 @@ def answered(reply: Reply) -> Result:
     if status in (401, 403, 407, 408, 425) or status >= 500:
         return Result(outcome="failed", retry_after_s=wait_s, detail=detail)
     return Result(outcome="refused", detail=detail)
+
+
+def unexpected(error: Exception, *, uncertain: bool) -> Result:
+    """What it means when an answer has another shape than the vendor documents (`ODD`)."""
+    return Result(outcome="failed", detail=f"unexpected answer ({type(error).__name__})", uncertain=uncertain)
 
 
 def unreachable(error: LeadRouterError) -> Result:

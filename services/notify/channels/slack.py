@@ -9,6 +9,7 @@ import msgspec
 from typing_extensions import override
 
 from services.notify.channels.far import (
+    ODD,
     Endpoint,
     FarChannel,
     Field,
@@ -17,6 +18,7 @@ from services.notify.channels.far import (
     Order,
     Tools,
     answered,
+    unexpected,
     unreachable,
 )
 from services.notify.core import slack
@@ -35,6 +37,11 @@ NEVER: Final = frozenset(
      "cant_update_message", "edit_window_closed", "cannot_dm_bot", "user_disabled", "user_not_visible")
 )  # fmt: skip
 BUSY: Final = frozenset(("ratelimited", "rate_limited", "message_limit_exceeded"))
+# Answers that say for good that we may not look at what was sent; any other says that we cannot just now.
+BLIND: Final = frozenset(
+    ("missing_scope", "not_in_channel", "channel_not_found", "no_permission", "not_allowed_token_type", "access_denied",
+     "method_not_supported_for_channel_type", "team_access_not_granted")
+)  # fmt: skip
 KNOWN_MAX: Final = 2000
 SEARCH_MESSAGES: Final = 50
 
@@ -102,7 +109,7 @@ class SlackBot(FarChannel):
     """One workspace, by a bot's token."""
 
     def __init__(self, endpoint: Endpoint, tools: Tools) -> None:
-        self._http = tools.connect(endpoint.options.get("api", API))
+        self._http = tools.connect(endpoint.options.get("api") or API)
         self._links = tools.links
         self._channel = endpoint.options.get("channel", "")
         self._headers = {**HEADERS, "authorization": f"Bearer {endpoint.secrets['token']}"}
@@ -130,7 +137,10 @@ class SlackBot(FarChannel):
                 changed = {"channel": place, "ts": request.ts, **request.body}
                 _, failed = await self._call("chat.update", changed)
                 return failed or Result(outcome="ok", receipt={"channel": place, "ts": request.ts})
-            if request.search and (before := await self._find(place, request.id)):
+            before = await self._find(place, request.id) if request.search else None
+            if isinstance(before, Result):
+                return before
+            if before:
                 return Result(outcome="ok", receipt={"channel": place, "ts": before}, detail="it was there already")
             metadata = {"event_type": EVENT, "event_payload": {"delivery": request.id}}
             told, failed = await self._call(
@@ -141,6 +151,9 @@ class SlackBot(FarChannel):
             return Result(outcome="ok", receipt={"channel": str(told.get("channel", place)), "ts": str(told.get("ts"))})
         except (Unavailable, Refused) as error:
             return unreachable(error)
+        except ODD as error:
+            # Only look-ups are read so closely; nothing has been sent behind one.
+            return unexpected(error, uncertain=False)
 
     @override
     async def close(self) -> None:
@@ -150,10 +163,10 @@ class SlackBot(FarChannel):
         """The e-mail address of a Slack user, who has pressed a button."""
         try:
             told, failed = await self._call("users.info", {"user": user}, form=True)
-        except (Unavailable, Refused):
+            profile = (told.get("user") or {}).get("profile") or {}
+            return str(profile["email"]) if failed is None and profile.get("email") else None
+        except (Unavailable, Refused, *ODD):
             return None
-        profile = (told.get("user") or {}).get("profile") or {}
-        return str(profile["email"]) if failed is None and profile.get("email") else None
 
     async def _direct(self, email: str) -> str | Result:
         """The conversation with a person; looked up once."""
@@ -171,11 +184,16 @@ class SlackBot(FarChannel):
             self._places[email] = str(told["channel"]["id"])
         return self._places[email]
 
-    async def _find(self, channel: str, delivery: str) -> str | None:
-        """The message that carries this delivery's id, if one of the newest does; None also when we may not look."""
+    async def _find(self, channel: str, delivery: str) -> str | Result | None:
+        """The message that carries this delivery's id, if one of the newest does; None also when we may never look.
+
+        A Result: it cannot be said now, so nothing must be sent.
+        """
         asked = {"channel": channel, "limit": str(SEARCH_MESSAGES), "include_all_metadata": "true"}
         told, failed = await self._call("conversations.history", asked, form=True)
-        for one in told.get("messages", ()) if failed is None else ():
+        if failed is not None:
+            return None if failed.detail.rpartition(" ")[2] in BLIND else failed
+        for one in told.get("messages", ()):
             if (one.get("metadata") or {}).get("event_payload", {}).get("delivery") == delivery:
                 return str(one["ts"])
         return None

@@ -85,6 +85,45 @@ async def test_what_may_have_arrived_is_looked_for_first(rig: Rig, clock: FixedC
         assert (await rig.rows("rep_id = 'ben'"))[0]["reason"] == "outcome_unknown"
 
 
+@pytest.mark.parametrize("word", ["ratelimited", "internal_error"])
+async def test_nothing_is_sent_again_while_nobody_can_say_whether_it_is_there(
+    rig: Rig, clock: FixedClock, word: str
+) -> None:
+    slack = Workspace()
+    async with FarSide(slack) as far:
+        await rig.add("slack_bot", token="xoxb-test", api=far.url, channel="C1", feed=True)
+        slack.tear, slack.history = 1, word
+        await put(rig.db, notice(clock))
+        for _ in range(3):
+            await rig.work()
+            clock.at += timedelta(minutes=20)
+        assert len(slack.messages["C1"]) == 1
+        slack.history = True
+        await rig.work()
+        assert len(slack.messages["C1"]) == 1
+        (row,) = await rig.rows()
+        assert row["state"] == "delivered"
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        {"ok": True},
+        {"ok": True, "user": None},
+        {"ok": True, "user": {"id": "UANNA"}, "channel": "D1"},
+        {"ok": True, "user": "UANNA"},
+    ],
+)
+async def test_an_answer_of_another_shape_is_no_bug(rig: Rig, clock: FixedClock, said: dict) -> None:
+    async with FarSide(farside.json(said)) as far:
+        await rig.add("slack_bot", token="xoxb-test", api=far.url)
+        await put(rig.db, notice(clock))
+        await rig.work()
+        (row,) = await rig.rows()
+        assert (row["state"], row["reason"]) == ("due", "failed")
+        assert row["detail"].startswith("unexpected answer")
+
+
 @pytest.mark.parametrize(
     ("said", "state", "reason"),
     [

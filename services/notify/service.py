@@ -118,7 +118,7 @@ class NotifyService:
         reps: The directory's reps, as they are now.
         answer: Takes what reps answer in Slack. The router gives it to us; None in a process without one.
         beat_s: Seconds between the beats of a stream; None: the default, spread over the clients.
-        on_fatal: Called when the reading loop has ended by a bug or on purpose: end the process.
+        on_fatal: Called when a loop has ended by a bug or on purpose: end the process.
     """
 
     name: StageName = STAGE
@@ -146,8 +146,8 @@ class NotifyService:
         self._publishable_key = publishable_key
         self._beat_s = beat_s
         self._consuming = False
-        self._inbox_channel = InboxChannel(db, clock, listener)
-        self._site_channel = SiteChannel(db, clock, listener)
+        self._inbox_channel = InboxChannel(db, clock, listener, on_fatal)
+        self._site_channel = SiteChannel(db, clock, listener, on_fatal)
         self.handler = NotifyHandler(
             db=db,
             clock=clock,

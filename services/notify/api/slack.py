@@ -90,15 +90,20 @@ class SlackActions:
         """Let what goes on behind answers end."""
         if self._behind:
             await asyncio.wait(self._behind, timeout=2.0)
-        for task in self._behind:
+        left = list(self._behind)
+        for task in left:
             task.cancel()
+        # What they had begun in the database is rolled back before that is closed.
+        await asyncio.gather(*left, return_exceptions=True)
 
     async def pressed(self, request: Request) -> Response:
         """One press of a button."""
         timestamp = request.headers.get("x-slack-request-timestamp", "")
         signature = request.headers.get("x-slack-signature", "")
         body = await request.body()
-        if not timestamp or not signature or len(body) > BODY_MAX:
+        if len(body) > BODY_MAX:
+            return answer(413, "too_large", f"a button of Slack takes at most {BODY_MAX} bytes")
+        if not timestamp or not signature:
             return _unsigned()
         endpoint = await self._from(timestamp, signature, body)
         if endpoint is None:
@@ -183,15 +188,17 @@ class SlackActions:
             return _aside(slack.escaped(error.message, 500))
         if command == "snooze":
             return _aside(f"You will be reminded at <!date^{int(until.timestamp())}^{{time}}|{until:%H:%M} UTC>.")
-        words = "You have taken it." if command == "accept" else "Declined: not now."
-        return await self._replaced(rep, asked, words)
+        if command == "accept":
+            return await self._replaced(rep, asked, "claimed", "You have taken it.")
+        return await self._replaced(rep, asked, "expired", "Declined: not now.")
 
-    async def _replaced(self, rep: str, asked: slack.Pressed, words: str) -> dict[str, Any]:
+    async def _replaced(
+        self, rep: str, asked: slack.Pressed, state: Literal["claimed", "expired"], words: str
+    ) -> dict[str, Any]:
         """The message with its buttons gone; a bot's is told of later changes as well."""
         notice = await self._ledger.notice(rep, asked.notice)
         if notice is None:
             return {"replace_original": True, "text": words}
-        state: Literal["claimed", "expired"] = "claimed" if words.startswith("You") else "expired"
         ended = msgspec.structs.replace(notice, state=state, note=words)
         links = self._tools.links
         made = slack.message(ended, inbox_url=links.inbox(), lead_url=links.lead(asked.lead), buttons=False)

@@ -68,6 +68,12 @@ class EventStream(Response):
 
     @override
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope.get("method") == "HEAD":
+            # Monitors ask so, and wait for the end of an answer without a body.
+            self._end()
+            await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
+            await send({"type": "http.response.body", "body": b""})
+            return
         watch = asyncio.create_task(self._watch(receive))
         try:
             await self._stream(send)

@@ -5,9 +5,8 @@ who holds the stream.
 """
 
 import asyncio
-import contextlib
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable
 from typing import Final
 
 import asyncpg
@@ -16,6 +15,7 @@ import structlog
 from services.notify.channels.subscription import Ended, Subscription
 from services.runtime.db import Listener
 from services.runtime.errors import Unavailable
+from services.runtime.watched import watched
 
 log = structlog.get_logger(__name__)
 
@@ -28,10 +28,14 @@ class Hub(ABC):
     Args:
         name: For logs and tasks.
         channel: The PostgreSQL notification channel; its payload is a key, empty after a reconnect: all keys.
+        on_fatal: Called when pushing has ended by a bug: end the process, or its streams stay silent.
     """
 
-    def __init__(self, name: str, listener: Listener, channel: str) -> None:
+    def __init__(
+        self, name: str, listener: Listener, channel: str, on_fatal: Callable[[Exception], None] | None = None
+    ) -> None:
         self.name = name
+        self._on_fatal = on_fatal
         self.subscribed: dict[str, set[Subscription]] = {}
         self.due: set[str] = set()
         self._echoes: dict[str, int] = {}  # key to notifications to come of our own commits
@@ -117,16 +121,16 @@ class Hub(ABC):
 
     async def start(self) -> None:
         """Begin to push."""
-        self._task = asyncio.create_task(self._run(), name=f"{self.name} hub")
+        self._task = watched(self._run(), f"{self.name} hub", self._on_fatal)
 
     async def stop(self) -> None:
         """End every stream, then the hub."""
         self.end_all("stopping")
-        for task in (self._task, self._watch):
-            if task is not None:
-                task.cancel()
-                with contextlib.suppress(asyncio.CancelledError):
-                    await task
+        tasks = [task for task in (self._task, self._watch) if task is not None]
+        for task in tasks:
+            task.cancel()
+        # One that has ended by a bug must not keep the others from ending.
+        await asyncio.gather(*tasks, return_exceptions=True)
         self._task = self._watch = self._stopping = None
 
     def ready(self) -> str | None:

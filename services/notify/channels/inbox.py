@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Collection, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Iterator, Sequence
 from datetime import datetime
 from itertools import groupby
 from typing import Final
@@ -23,6 +23,7 @@ from services.runtime.clock import Clock
 from services.runtime.db import Database, Listener
 from services.runtime.errors import Unavailable
 from services.runtime.telemetry import REGISTRY
+from services.runtime.watched import watched
 
 log = structlog.get_logger(__name__)
 
@@ -66,8 +67,10 @@ def frame_of(row: Row, now: datetime) -> bytes:
 class InboxChannel(Hub):
     """Pushes notices to open streams, and notes which have arrived."""
 
-    def __init__(self, db: Database, clock: Clock, listener: Listener) -> None:
-        super().__init__("inbox", listener, store.INBOX_CHANNEL)
+    def __init__(
+        self, db: Database, clock: Clock, listener: Listener, on_fatal: Callable[[Exception], None] | None = None
+    ) -> None:
+        super().__init__("inbox", listener, store.INBOX_CHANNEL, on_fatal)
         self._db = db
         self._clock = clock
         self._arrived: dict[str, int] = {}
@@ -196,17 +199,16 @@ class InboxChannel(Hub):
     @override
     async def start(self) -> None:
         await super().start()
-        self._settling = asyncio.create_task(self._settle_run(), name="inbox settle")
+        self._settling = watched(self._settle_run(), "inbox settle", self._on_fatal)
 
     @override
     async def stop(self) -> None:
         await super().stop()
         if self._settling is not None:
             self._settling.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._settling
+            await asyncio.gather(self._settling, return_exceptions=True)
             self._settling = None
-        with contextlib.suppress(Unavailable):
+        with contextlib.suppress(Unavailable, asyncpg.PostgresError):
             await self.flush()
 
     async def flush(self) -> None:

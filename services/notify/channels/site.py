@@ -1,6 +1,6 @@
 """The site channel: greetings to the browsers of visitors, in the name of the account's owner."""
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from datetime import datetime
 from typing import Final
 
@@ -34,8 +34,10 @@ class Hail(msgspec.Struct, frozen=True, gc=False):
 class SiteChannel(Hub):
     """Pushes greetings to open site streams."""
 
-    def __init__(self, db: Database, clock: Clock, listener: Listener) -> None:
-        super().__init__("site", listener, store.SITE_CHANNEL)
+    def __init__(
+        self, db: Database, clock: Clock, listener: Listener, on_fatal: Callable[[Exception], None] | None = None
+    ) -> None:
+        super().__init__("site", listener, store.SITE_CHANNEL, on_fatal)
         self._db = db
         self._clock = clock
         self._by_key: dict[str, int] = {}

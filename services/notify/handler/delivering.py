@@ -18,7 +18,7 @@ from services.notify.channels.kinds import KINDS
 from services.notify.core.delivery import INBOX
 from services.notify.handler.ladder import Ladder
 from services.notify.handler.queue import Around, EndpointQueue
-from services.notify.handler.watched import watched
+from services.runtime.watched import watched
 from services.notify.store import deliveries
 from services.notify.store.endpoints import CHANNEL, EndpointStore, Stored
 from services.notify.store.plans import DELIVERY_CHANNEL

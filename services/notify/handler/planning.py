@@ -16,7 +16,7 @@ from services.directory.core.people import Rep
 from services.eventlog.ports import Connection
 from services.notify.core.plan import Desk, plan
 from services.notify.core.preference import Preferences, layered
-from services.notify.handler.watched import watched
+from services.runtime.watched import watched
 from services.notify.store import plans, preferences
 from services.notify.store.notices import INBOX_CHANNEL
 from services.notify.store.preferences import EVERYBODY

@@ -22,7 +22,7 @@ from services.notify.core.judge import Facts, Hold, Send, Skip, Verdict, judge
 from services.notify.core.limits import Health
 from services.notify.core.notice import Notice
 from services.notify.core.preference import Preferences, layered, quiet_until
-from services.notify.handler.watched import watched
+from services.runtime.watched import watched
 from services.notify.store import deliveries as store
 from services.notify.store import plans, preferences
 from services.notify.store.deliveries import ItemEnd, Settlement, Taken

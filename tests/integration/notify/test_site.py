@@ -66,3 +66,5 @@ async def test_the_snippet(replica):
         assert never not in text
     same = await replica.client.get("/site.js?key=pk_site", headers={"If-None-Match": answer.headers["etag"]})
     assert same.status_code == 304
+    weak = await replica.client.get("/site.js?key=pk_site", headers={"If-None-Match": f"W/{answer.headers['etag']}"})
+    assert weak.status_code == 304

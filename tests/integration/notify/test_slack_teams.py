@@ -317,6 +317,8 @@ async def test_buttons_are_verified_over_the_raw_bytes(rig: Rig, clock: FixedClo
         assert await buttons.press(good, age_s=-301) == 401
         assert await buttons.press(good, tampered=True) == 401
         assert (await buttons.http.post("/v1/slack/actions", content="payload={}")).status_code == 401
+        large = await buttons.http.post("/v1/slack/actions", content="payload=" + "x" * 65_536)
+        assert (large.status_code, large.json()["code"]) == (413, "too_large")
         assert not buttons.given
         assert await buttons.press({"type": "view_submission"}) == 400
         assert await buttons.press(good, age_s=299) == 200

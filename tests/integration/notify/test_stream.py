@@ -240,6 +240,14 @@ async def test_streams_end_when_the_server_stops(database):
     await one.stop()
 
 
+async def test_a_database_that_says_no_keeps_no_process_from_ending(replica):
+    replica.service._inbox_channel.arrived("n1", 1)
+    async with replica.db.raw() as pg:
+        await pg.execute("ALTER TABLE notify.notice RENAME TO away")
+    await replica.service.stop(1)
+    assert replica.service._site_channel.ready() == "the site hub does not run"
+
+
 async def test_roles_and_lists(replica):
     anna, admin, ops = await replica.token(rep="anna"), await replica.token("admin"), await replica.token("ops")
     await replica.publish(*((f"m{i}", handover(LeadRef(id=f"{i:032x}"), offer_id=f"o{i}")) for i in range(5)))

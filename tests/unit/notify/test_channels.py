@@ -119,6 +119,15 @@ async def test_beats_keep_it_open_and_end_it_when_the_session_is_over():
     assert b": beat" not in wire.body
 
 
+async def test_who_asks_for_the_head_alone_is_answered_at_once():
+    sub, wire, ended = Subscription("anna"), Wire(), []
+    head = EventStream(sub, allowed=None, begin=None, end=lambda: ended.append(sub))
+    await asyncio.wait_for(head({"method": "HEAD"}, wire.receive, wire.send), 1)
+    assert [m["type"] for m in wire.sent] == ["http.response.start", "http.response.body"]
+    assert wire.body == b""
+    assert ended == [sub]
+
+
 async def test_a_connection_that_breaks_ends_quietly():
     sub = Subscription("anna")
 
@@ -158,6 +167,22 @@ class _Ears:
 
     def on(self, channel, callback):
         self.say = callback
+
+
+async def test_a_bug_in_pushing_ends_the_process_and_not_its_stop():
+    class Broken(_Hub):
+        async def deliver(self, keys):
+            raise ZeroDivisionError
+
+    ears, fatal = _Ears(), []
+    hub = Broken("test", ears, "channel", fatal.append)
+    hub.add(Subscription("anna"))
+    await hub.start()
+    ears.say("anna")
+    await asyncio.sleep(0.01)
+    assert hub.ready() == "the test hub does not run"
+    assert [type(error) for error in fatal] == [ZeroDivisionError]
+    await hub.stop()
 
 
 def _hub():

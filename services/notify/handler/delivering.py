@@ -4,7 +4,6 @@ import asyncio
 import contextlib
 import random
 from collections.abc import Callable, Mapping
-from datetime import datetime
 from functools import partial
 from typing import Final
 
@@ -18,7 +17,6 @@ from services.notify.channels.kinds import KINDS
 from services.notify.core.delivery import INBOX
 from services.notify.handler.ladder import Ladder
 from services.notify.handler.queue import Around, EndpointQueue
-from services.runtime.watched import watched
 from services.notify.store import deliveries
 from services.notify.store.endpoints import CHANNEL, EndpointStore, Stored
 from services.notify.store.plans import DELIVERY_CHANNEL
@@ -29,6 +27,7 @@ from services.runtime.health import Loops
 from services.runtime.outgoing import Outgoing, dial
 from services.runtime.settings import Settings
 from services.runtime.telemetry import REGISTRY
+from services.runtime.watched import watched
 
 log = structlog.get_logger(__name__)
 
@@ -90,6 +89,7 @@ class Deliverer:
         self._loops = loops
         self._closing: set[asyncio.Task[None]] = set()
         self._queues: dict[str, EndpointQueue] = {}
+        self._named: set[str] = set()
         self._ladder = Ladder(db, clock, reps)
         self._refresh = True
         self._ticks = 0
@@ -135,14 +135,25 @@ class Deliverer:
         self._refresh = False
         stored = {one.id: one for one in await self._store.list() if one.kind in self._kinds}
         for gone in [id_ for id_, queue in self._queues.items() if not _same(queue.stored, stored.get(id_))]:
+            queue = self._queues.pop(gone)
+            _unseen(queue.stored.name, DUE, OLDEST)
             # In the background: a slow far side must not keep the others waiting.
-            task = asyncio.create_task(self._queues.pop(gone).stop(SEND_S), name=f"closing {gone}")
+            task = asyncio.create_task(queue.stop(SEND_S), name=f"closing {gone}")
             self._closing.add(task)
             task.add_done_callback(self._closing.discard)
         for one in stored.values():
             if one.enabled and one.id not in self._queues:
                 await self._open(one)
-        _gauges(stored, self._clock.now())
+        self._gauges(stored)
+
+    def _gauges(self, stored: Mapping[str, Stored]) -> None:
+        now = self._clock.now()
+        for one in stored.values():
+            FAILING.labels(one.name).set((now - one.failing_since).total_seconds() if one.failing_since else 0.0)
+        named = {one.name for one in stored.values()}
+        for name in self._named - named:
+            _unseen(name, FAILING)
+        self._named = named
 
     async def _open(self, one: Stored) -> None:
         kind = self._kinds[one.kind]
@@ -198,6 +209,8 @@ def _same(before: Stored, now: Stored | None) -> bool:
     return now is not None and now.enabled and now.version == before.version
 
 
-def _gauges(stored: Mapping[str, Stored], now: datetime) -> None:
-    for one in stored.values():
-        FAILING.labels(one.name).set((now - one.failing_since).total_seconds() if one.failing_since else 0.0)
+def _unseen(name: str, *gauges: Gauge) -> None:
+    """An endpoint that is gone neither waits nor fails any more: its last numbers would stand for ever."""
+    for gauge in gauges:
+        with contextlib.suppress(KeyError):
+            gauge.remove(name)

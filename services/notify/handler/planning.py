@@ -16,7 +16,6 @@ from services.directory.core.people import Rep
 from services.eventlog.ports import Connection
 from services.notify.core.plan import Desk, plan
 from services.notify.core.preference import Preferences, layered
-from services.runtime.watched import watched
 from services.notify.store import plans, preferences
 from services.notify.store.notices import INBOX_CHANNEL
 from services.notify.store.preferences import EVERYBODY
@@ -25,6 +24,7 @@ from services.runtime.clock import Clock
 from services.runtime.db import Database, Listener
 from services.runtime.errors import Unavailable
 from services.runtime.health import Loops
+from services.runtime.watched import watched
 
 log = structlog.get_logger(__name__)
 

@@ -22,7 +22,6 @@ from services.notify.core.judge import Facts, Hold, Send, Skip, Verdict, judge
 from services.notify.core.limits import Health
 from services.notify.core.notice import Notice
 from services.notify.core.preference import Preferences, layered, quiet_until
-from services.runtime.watched import watched
 from services.notify.store import deliveries as store
 from services.notify.store import plans, preferences
 from services.notify.store.deliveries import ItemEnd, Settlement, Taken
@@ -33,6 +32,7 @@ from services.runtime.clock import Clock
 from services.runtime.db import Database
 from services.runtime.errors import Unavailable
 from services.runtime.telemetry import REGISTRY
+from services.runtime.watched import watched
 
 log = structlog.get_logger(__name__)
 

@@ -11,6 +11,7 @@ from services.notify.core.preference import Preferences, Step
 from services.notify.store import plans, preferences
 from services.runtime.clock import FixedClock
 from services.runtime.db import Database
+from services.runtime.telemetry import REGISTRY
 from tests.integration.notify.far import ANNA, NOW, Rig, notice, put
 from tests.support import farside
 from tests.support.farside import FarSide
@@ -217,11 +218,20 @@ async def test_what_waits_for_a_channel_that_is_gone_goes_too(rig: Rig, clock: F
     await rig.add(url="http://127.0.0.1:9", name="hook")
     await put(rig.db, notice(clock))
     await rig.planner.turn()
+    await rig.deliverer.tick()
+    gauges = ("deliveries_due", "deliveries_oldest_seconds", "endpoint_failing_seconds")
+
+    def shown() -> list[float | None]:
+        return [REGISTRY.get_sample_value(f"leadrouter_{name}", {"endpoint": "hook"}) for name in gauges]
+
+    assert None not in shown()
     async with rig.db.raw() as pg:
         await pg.execute("DELETE FROM notify.endpoint")
     for _ in range(11):
         await rig.deliverer.tick()
     assert await rig.rows() == []
+    # Else it would wait and fail for ever in the eyes of who watches.
+    assert shown() == [None] * 3
 
 
 async def test_held_rows_whose_digest_is_lost_get_one(rig: Rig, clock: FixedClock) -> None:

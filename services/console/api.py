@@ -9,6 +9,7 @@ from services.console.pages.demo_site import DemoSitePages
 from services.console.pages.desk import desk_routes
 from services.console.pages.inbox import InboxPages
 from services.console.pages.lead import LeadPages
+from services.console.pages.nowhere import Nowhere
 from services.console.pages.session import SessionPages
 from services.console.rooms import ConsoleRooms
 
@@ -25,4 +26,5 @@ def console_routes(rooms: ConsoleRooms) -> list[BaseRoute]:
         *desk_routes(frame, rooms),
         *DemoSitePages(frame, rooms.demo_key).routes(),
         frame.asset_route(),
+        Nowhere(frame),
     ]

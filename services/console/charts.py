@@ -5,7 +5,7 @@ attributes. A scaled drawing scales its text too, so `responsive` draws twice, a
 """
 
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, tzinfo
 from math import ceil, floor, log10
 from typing import Final
 
@@ -105,12 +105,14 @@ def line(
     high: float | None = None,
     marks: Sequence[Mark] = (),
     unit: str = "",
+    zone: tzinfo = UTC,
 ) -> Markup:
     """Lines over time or over numbers.
 
     Args:
         label: What a screen reader says.
         low, high: Ends of the value axis; `high` None: a round number above the highest value.
+        zone: Whose days and hours stand below.
     """
     width, height = size
     xs = [_number(x) for one in series for x, _ in one.points]
@@ -133,7 +135,7 @@ def line(
     for i in range(count + 1):
         at = first + (last - first) * i / count
         anchor = "start" if i == 0 else "end" if i == count else "middle"
-        parts.append(_text(px(at), height - 8, _x_name(at, last - first, timed=timed), anchor))
+        parts.append(_text(px(at), height - 8, _x_name(at, last - first, zone if timed else None), anchor))
         if last == first:
             break
     for one in series:
@@ -317,10 +319,10 @@ def _number(x: X) -> float:
     return x.timestamp() if isinstance(x, datetime) else float(x)
 
 
-def _x_name(at: float, reach: float, *, timed: bool) -> str:
-    if not timed:
+def _x_name(at: float, reach: float, zone: tzinfo | None) -> str:
+    if zone is None:
         return _short(at)
-    moment = datetime.fromtimestamp(at, UTC)
+    moment = datetime.fromtimestamp(at, zone)
     return f"{moment:%H:%M}" if reach < 2 * 86_400 else f"{moment.day} {moment:%b}"
 
 

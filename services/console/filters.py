@@ -6,6 +6,8 @@ from typing import Any, Final
 from zoneinfo import ZoneInfo
 
 MINUTE, HOUR, DAY = 60, 3600, 86_400
+# Embeddings, overrides and isolates of Unicode's bidirectional text.
+TURNING: Final = dict.fromkeys((*range(0x202A, 0x202F), *range(0x2066, 0x206A)))
 
 
 def ago(at: datetime | str, now: datetime) -> str:
@@ -60,6 +62,20 @@ def plural(count: float, one: str, many: str | None = None) -> str:
     return f"{count:,} {one if count == 1 else many or one + 's'}"
 
 
+def sentence(text: str) -> str:
+    """A message of ours as a sentence: a capital at its start, a full stop at its end; the words stay as they are."""
+    return f"{text[:1].upper()}{text[1:]}{'' if text[-1:] in tuple('.!?') else '.'}" if text else ""
+
+
+def upright(value: Any) -> Any:
+    """A text without the characters that turn the direction of what stands beside it; other values as they are.
+
+    Names and addresses come from strangers: one of U+202E in a name would turn round the whole line around it. Letters
+    that run from right to left need none of them.
+    """
+    return value.translate(TURNING) if type(value) is str else value
+
+
 def words(code: str) -> str:
     """A code as words: `ready_to_buy` → `ready to buy`."""
     return code.replace(".", " ").replace("_", " ")
@@ -81,5 +97,6 @@ FILTERS: Final[Mapping[str, Callable[..., Any]]] = {
     "span": span,
     "initials": initials,
     "plural": plural,
+    "sentence": sentence,
     "words": words,
 }

@@ -1,10 +1,11 @@
 """What every page shares: who asks, how it is drawn, which headers it gets, how its forms are read."""
 
 import contextlib
-from collections.abc import Awaitable, Callable
+import re
+from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Any, Final
-from urllib.parse import parse_qs
+from urllib.parse import parse_qs, urlencode
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from starlette.requests import Request
@@ -13,7 +14,7 @@ from starlette.routing import BaseRoute, Route
 from starlette.types import ASGIApp
 
 from services.console.assets import Assets
-from services.console.filters import FILTERS
+from services.console.filters import FILTERS, upright
 from services.console.navigation import Entry, links, start
 from services.console.policy import PagePolicy
 from services.runtime.access import Access, Identity, Role, admit, same_origin, session_cookie
@@ -23,6 +24,14 @@ from services.runtime.http import status_of
 
 TEMPLATES: Final = Path(__file__).parent / "templates"
 FORM_MAX_BYTES: Final = 256 * 1024
+# A page of ours as it stands in an address; never another site's (`//…`, `/\\…`).
+OUR_PAGE: Final = re.compile(r"/(?!/)[\w.~%!$&'()*+,;=:@/?-]{1,1000}", re.ASCII)
+ROLE_NAMES: Final[Mapping[Role, str]] = {
+    "rep": "reps",
+    "marketing": "marketing operations",
+    "ops": "operations",
+    "admin": "administrators",
+}
 
 Endpoint = Callable[[Request], Awaitable[Response]]
 
@@ -38,6 +47,7 @@ class Frame:
             loader=FileSystemLoader(TEMPLATES),
             autoescape=True,
             undefined=StrictUndefined,
+            finalize=upright,
             trim_blocks=True,
             lstrip_blocks=True,
         )
@@ -51,7 +61,7 @@ class Frame:
         return self._assets.route()
 
     def page(self, path: str, endpoint: Endpoint, *roles: Role, method: str = "GET") -> BaseRoute:
-        """A page. With `roles`, whoever is not signed in goes to `/`, and other roles are refused (403); admin may all.
+        """A page. With `roles`, whoever is not signed in goes to `/` first, and other roles are refused (403); admin may all.
 
         A form (`POST`) is refused unless it comes from a page of ours. Errors are told as a page to whoever reads pages.
         """
@@ -64,9 +74,13 @@ class Frame:
                 msg = "this form was sent by a page of another site; it was not done"
                 raise Refused(msg, code="forbidden")
             if roles:
-                if await self.who(request) is None:
-                    return RedirectResponse("/", 303)
-                await admit(request, *roles)
+                identity = await self.who(request)
+                if identity is None:
+                    return RedirectResponse(_sign_in(request), 303)
+                if identity.role not in (*roles, "admin"):
+                    meant = " and ".join(ROLE_NAMES[role] for role in roles)
+                    msg = f"this is for {meant}; you are signed in for {ROLE_NAMES[identity.role]}"
+                    raise Refused(msg, code="forbidden")
             return await endpoint(request)
 
         return Route(path, PagePolicy(_as_app(self._telling(guarded))), methods=[method])
@@ -124,6 +138,17 @@ class Frame:
 def reads_pages(request: Request) -> bool:
     """Whether errors are told as a page; others get the JSON of every error."""
     return "text/html" in request.headers.get("accept", "")
+
+
+def our_page(address: str) -> str | None:
+    """The address of a page of ours that somebody wanted to see before signing in; None for anything else."""
+    return address if OUR_PAGE.fullmatch(address) else None
+
+
+def _sign_in(request: Request) -> str:
+    """Where to sign in; from there a page that was asked for is shown after all."""
+    wanted = request.url.path + (f"?{request.url.query}" if request.url.query else "")
+    return f"/?{urlencode({'next': wanted})}" if request.method == "GET" and our_page(wanted) else "/"
 
 
 async def form(request: Request, max_bytes: int = FORM_MAX_BYTES) -> dict[str, str]:

@@ -116,6 +116,7 @@ PUBLIC = {
     "GET /metrics",
     "GET /openapi.json",
     "GET /console/{mark}/{name}",
+    "GET /{nothing:path}",
     "GET /",
     "POST /sign-in",
     "POST /sign-out",

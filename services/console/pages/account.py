@@ -64,7 +64,7 @@ class AccountPages:
             identity=identity,
             account=facts,
             owner=owner,
-            people=view.lines(leads, names, now),
+            people=view.lines(leads, names, now, company=False),
             acts=shown,
         )
 

@@ -75,7 +75,7 @@ class AvailabilityPages:
         except BadMessage as error:
             if not reads_pages(request):
                 raise
-            return await self._draw(identity, rep, status=422, problem=error.message, tried=fields)
+            return await self._draw(identity, rep, status=422, problem=error.message, tried={"reach": fields})
         return self._back(identity, rep, "reach")
 
     def _change(self, code: str, make: Make) -> Callable[[Request], Awaitable[Response]]:
@@ -89,9 +89,11 @@ class AvailabilityPages:
                 status = status_of(error)
                 if status >= 500 or status == 429 or not reads_pages(request):
                     raise
-                return await self._draw(identity, rep, status=status, problem=error.message, tried=fields)
+                return await self._draw(identity, rep, status=status, problem=error.message, tried={code: fields})
             except ValidationError as error:
-                return await self._draw(identity, rep, status=422, problem=error.errors()[0]["msg"], tried=fields)
+                return await self._draw(
+                    identity, rep, status=422, problem=error.errors()[0]["msg"], tried={code: fields}
+                )
             return self._back(identity, rep, "resumed" if code == "paused" and fields.get("pause") == "off" else code)
 
         return changed
@@ -114,6 +116,7 @@ class AvailabilityPages:
             ),
             pauses=PAUSES,
             query="?" + urlencode({"rep": rep.id}) if identity.role == "admin" else "",
+            # What was sent and not taken, by form: the others show what is kept.
             **{"said": None, "problem": None, "tried": {}, **more},
         )
 

@@ -12,7 +12,7 @@ from starlette.routing import BaseRoute
 
 from schemas.messages import Stage
 from services.console.answering import SAID, Answering
-from services.console.filters import clock, words
+from services.console.filters import clock, sentence, words
 from services.console.frame import Frame, form
 from services.console.rooms import ConsoleRooms
 from services.console.views import lead as view
@@ -104,7 +104,8 @@ class LeadPages:
             lead=lead,
             name=view.called(lead),
             standing=view.standing(lead, names, zone),
-            chart=view.chart(history, view.marks_of(decisions)) if history else None,
+            points=round(lead["engagement"]["score"]),
+            chart=view.chart(history, view.marks_of(decisions), zone) if history else None,
             moments=view.moments(items[:SHOWN], now, zone, policy),
             older=len(items) > SHOWN,
             steps=view.steps(decisions, names, zone),
@@ -112,10 +113,14 @@ class LeadPages:
                 self._assignment(one, names, zone) for one in await router.desk.assignments(identity, lead_id)
             ],
             told=[
-                {**one, "rep": names.get(one["rep"], one["rep"])}
+                {
+                    **one,
+                    "rep": names.get(one["rep"], one["rep"]),
+                    "words": view.TOLD.get(one["kind"], words(one["kind"])),
+                }
                 for one in (await self._rooms.notify.desk.of_lead(lead["id"]))[:12]
             ],
-            beside=view.lines(beside, names, now),
+            beside=view.lines(beside, names, now, company=False),
             say=say,
             body=body,
             mailto=mailto(lead["email"], say.subject, body) if say is not None and body and lead["email"] else None,
@@ -143,7 +148,7 @@ class LeadPages:
 
     async def _said(self, code: str, lead: Mapping[str, Any], identity: Identity) -> tuple[str, str] | None:
         if code == "taken":
-            return code, f"{view.standing(lead, self._answering.names(), 'UTC').capitalize()}."
+            return code, sentence(view.standing(lead, self._answering.names(), self._answering.zone(identity.rep)))
         if code == "snoozed" and lead["assignment"]:
             offer = (await self._rooms.router.desk.offers([lead["assignment"]["id"]])).get(lead["assignment"]["id"])
             if offer is not None and offer.snoozed_until is not None:

@@ -6,7 +6,8 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import BaseRoute
 
-from services.console.frame import Frame, form
+from services.console.filters import sentence
+from services.console.frame import Frame, form, our_page
 from services.runtime.access import address_of, delete_session_cookie, session_cookie, set_session_cookie
 from services.runtime.errors import Unavailable
 from services.runtime.security import hash_token
@@ -31,28 +32,33 @@ class SessionPages:
     async def home(self, request: Request) -> Response:
         """Sign in; else the page that fits the role."""
         identity = await self._frame.who(request)
+        wanted = our_page(request.query_params.get("next", ""))
         if identity is None:
-            return self._frame.draw("sign_in.html", identity=None, problem=None)
-        return RedirectResponse(self._frame.start(identity) or "/overview", 303)
+            return self._draw(wanted)
+        return RedirectResponse(wanted or self._frame.start(identity) or "/overview", 303)
 
     async def sign_in(self, request: Request) -> Response:
         """Swap a token for a session, without JavaScript."""
-        token = (await form(request, 4096)).get("token", "").strip()
+        sent = await form(request, 4096)
+        token, wanted = sent.get("token", "").strip(), our_page(sent.get("next", ""))
         try:
             identity = await self._frame.access.sign_in(token, address_of(request))
         except Unavailable as error:
             if error.code != "too_many_requests":
                 raise
-            answer = self._frame.draw("sign_in.html", 429, identity=None, problem=f"{error.message.capitalize()}.")
+            answer = self._draw(wanted, 429, sentence(error.message))
             answer.headers["Retry-After"] = str(max(1, round(error.retry_after_s)))
             return answer
         if identity is None:
             problem = "This token is unknown or revoked. Ask your administrator for another."
-            return self._frame.draw("sign_in.html", 401, identity=None, problem=problem)
+            return self._draw(wanted, 401, problem)
         session, _ends = await self._frame.access.open_session(identity)
-        home = RedirectResponse("/", 303)
+        home = RedirectResponse(wanted or "/", 303)
         set_session_cookie(home, request, session)
         return home
+
+    def _draw(self, wanted: str | None, status: int = 200, problem: str | None = None) -> Response:
+        return self._frame.draw("sign_in.html", status, identity=None, problem=problem, wanted=wanted)
 
     async def sessions(self, request: Request) -> Response:
         """Where I am signed in."""

@@ -5,7 +5,8 @@ const policy = globalThis.trustedTypes
 
 export async function fragment(address, more = {}) {
   const answer = await fetch(address, { headers: { Accept: "text/html" }, ...more });
-  if (answer.status === 401) location.assign("/");
+  // The session is over: the page itself, asked for again, leads to the sign-in and back.
+  if (answer.status === 401) location.assign(location.pathname + location.search);
   if (!answer.ok) throw new Error(`${address}: ${answer.status}`);
   const holder = document.createElement("template");
   holder.innerHTML = policy.createHTML(await answer.text());

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Final
+from zoneinfo import ZoneInfo
 
 import msgspec
 from markupsafe import Markup
@@ -38,6 +39,14 @@ TRIGGERS: Final[dict[str, str]] = {
     "scored": "something happened",
     "timer.snooze": "a snooze ended",
     "timer.retry": "looked again",
+}
+TOLD: Final[dict[str, str]] = {
+    "handover": "it is theirs to answer",
+    "visiting_now": "on the site now",
+    "opened": "opened a mail",
+    "clicked": "clicked a link",
+    "you_missed": "what was missed",
+    "due": "a reminder",
 }
 LOSSES: Final[tuple[tuple[str, str], ...]] = (
     ("no_budget", "No budget"), ("not_now", "Not now"), ("competitor", "Competitor"), ("no_reply", "No reply"), ("other", "Other"),
@@ -81,7 +90,7 @@ class Line(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     about: str
     grade: str | None
-    score: float
+    score: int
     stage: str
     segment: str | None
     who: str
@@ -178,18 +187,20 @@ def _engagement_at(counted: Sequence[tuple[datetime, SignalRule, int]], at: date
     return round(engagement(parts, at, at).score, 1)
 
 
-def chart(history: Sequence[tuple[datetime, float]], marks: Sequence[Mark] = ()) -> Markup:
-    """The score history as a picture and a table."""
+def chart(history: Sequence[tuple[datetime, float]], marks: Sequence[Mark] = (), zone: str = "UTC") -> Markup:
+    """The score history as a picture and a table, in days and hours of `zone`."""
     top = max([100.0, *(score for _, score in history)])
     series = [Series(name="engagement", points=history, tone=1, area=True)]
     last = history[-1][1] if history else 0
     said = f"Engagement over time: now {last:g}, highest {max((s for _, s in history), default=0):g}"
     days: dict[str, float] = {}
+    there = ZoneInfo(zone)
     for at, score in history:
-        days[f"{at.day} {at:%b}"] = score
+        local = at.astimezone(there)
+        days[f"{local.day} {local:%b}"] = score
     rows = [(name, f"{score:g}") for name, score in reversed(days.items())]
     return legend([("engagement", 1)]) + responsive(
-        lambda size: line(series, size, label=said, high=top, marks=marks), ("Day", "Engagement"), rows
+        lambda size: line(series, size, label=said, high=top, marks=marks, zone=there), ("Day", "Engagement"), rows
     )
 
 
@@ -202,22 +213,24 @@ def marks_of(decisions: Sequence[Mapping[str, Any]]) -> list[Mark]:
     return [Mark(float(r["limit"]), f"next stage {r['limit']:g}") for r in found[:1]]
 
 
-def lines(leads: Sequence[Mapping[str, Any]], names: Mapping[str, str], now: datetime) -> list[Line]:
-    """Leads as the rows of a list."""
-    return [_line(one, names, now) for one in leads]
+def lines(
+    leads: Sequence[Mapping[str, Any]], names: Mapping[str, str], now: datetime, *, company: bool = True
+) -> list[Line]:
+    """Leads as the rows of a list. `company=False`: they are all of one, which the page names already."""
+    return [_line(one, names, now, company=company) for one in leads]
 
 
-def _line(one: Mapping[str, Any], names: Mapping[str, str], now: datetime) -> Line:
-    account = one["account"] or {}
-    company = account.get("name") or account.get("domain") or ""
+def _line(one: Mapping[str, Any], names: Mapping[str, str], now: datetime, *, company: bool) -> Line:
+    account, name = one["account"] or {}, called(one)
+    at = (account.get("name") or account.get("domain") or "") if company else ""
     held = one["assignment"]
     who = names.get(one["assignee"] or "", one["assignee"]) or (words(one["track"]) if one["track"] else "nobody yet")
     return Line(
         id=one["id"],
-        name=called(one),
-        about=", ".join(part for part in (one["title"], company) if part),
+        name=name,
+        about=", ".join(part for part in (one["title"], at if at not in name else "") if part),
         grade=one["fit"]["grade"] if one["fit"] else None,
-        score=one["engagement"]["score"],
+        score=round(one["engagement"]["score"]),
         stage=words(one["stage"]),
         segment=one["segment"],
         who=who,

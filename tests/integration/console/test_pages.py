@@ -258,5 +258,38 @@ async def test_what_was_not_put_back_is_told_on_the_list(desk: Desk) -> None:
             answer = await ops.post("/ops/dead-letters/replay", data={field: "many", "stage": "ingest"})
             assert answer.status_code == 422
             shown = HTMLParser(answer.text)
-            assert "a number is needed here" in text(answer)
+            assert "A number is needed here." in text(answer)
             assert shown.css_first("#stage option[selected]") is not None
+
+
+async def test_what_is_not_there_is_told_as_a_page_to_browsers_alone(desk: Desk) -> None:
+    async with desk.signed_in("anna") as anna:
+        for path in ("/inbxo", "/inbox/nothing/x", "/a//b/ä"):
+            missing = await anna.get(path)
+            assert missing.status_code == 404
+            assert "There is nothing at" in text(missing)
+            assert HTMLParser(missing.text).css_first('nav a[href="/inbox"]') is not None
+            assert "default-src 'none'" in missing.headers["content-security-policy"]
+            plain = await anna.get(path, headers={"Accept": "*/*"})
+            assert (plain.status_code, plain.json()["code"]) == (404, "not_found")
+        # What is there, but not for a GET, is still told so; and what other rooms have is theirs.
+        assert (await anna.get("/v1/track")).status_code == 405
+        assert (await anna.get("/v1/leads")).headers["content-type"] == "application/json"
+        assert (await anna.get("/v1/nothing")).status_code == 404
+        assert (await anna.head("/inbxo")).status_code == 404
+
+
+async def test_a_form_that_was_refused_leaves_the_other_forms_as_they_are(desk: Desk) -> None:
+    async with desk.signed_in("chloe") as chloe:
+        assert "Your hours are saved" in text(await chloe.post("/me/hours", data={"always": "1"}))
+        refused = await chloe.post("/me/reach", data={"quiet_hours": "at night"})
+        assert refused.status_code == 422
+        page = HTMLParser(refused.text)
+        assert page.css_first("input[name=always][checked]") is not None
+        assert 'value="at night"' in refused.text
+        away = await chloe.post("/me/absence", data={"from": "never", "note": "skiing"})
+        page = HTMLParser(away.text)
+        assert page.css_first("input[name=always][checked]") is not None
+        assert page.css_first("input[name=note]").attributes["value"] == "skiing"  # type: ignore[union-attr]
+        hours = HTMLParser((await chloe.post("/me/hours", data={"mon": "late"})).text)
+        assert hours.css_first("input[name=always][checked]") is None

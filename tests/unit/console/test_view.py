@@ -240,7 +240,8 @@ async def test_signing_in_and_out_needs_no_script():
     async with client() as http:
         page = await http.get("/")
         assert "Sign in" in page.text
-        assert (await http.get("/inbox")).headers["location"] == "/"
+        assert (await http.get("/inbox?show=90")).headers["location"] == "/?next=%2Finbox%3Fshow%3D90"
+        assert (await http.post("/inbox/seen", headers={"Sec-Fetch-Site": "same-origin"})).headers["location"] == "/"
         wrong = await http.post("/sign-in", content="token=nobody")
         assert wrong.status_code == 401
         assert "unknown or revoked" in wrong.text
@@ -256,6 +257,40 @@ async def test_signing_in_and_out_needs_no_script():
     async with client(token="anna") as http:
         assert (await http.post("/sign-out", headers={"Sec-Fetch-Site": "cross-site"})).status_code == 403
         assert (await http.post("/sign-out", headers={"Sec-Fetch-Site": "same-origin"})).status_code == 303
+
+
+async def test_signing_in_leads_to_the_page_that_was_asked_for():
+    ours = {"Sec-Fetch-Site": "same-origin"}
+    lead = f"/leads/{'a' * 32}?said=kept"
+    async with client() as http:
+        assert f'name="next" value="{lead}"' in (await http.get("/", params={"next": lead})).text
+        wrong = await http.post("/sign-in", data={"token": "nobody", "next": lead})
+        assert f'name="next" value="{lead}"' in wrong.text
+        right = await http.post("/sign-in", data={"token": "anna", "next": lead}, headers=ours)
+        assert right.headers["location"] == lead
+        for foreign in (
+            "//evil.example",
+            "/\\evil.example",
+            "https://evil.example",
+            "/\t/evil.example",
+            "/",
+            "x" * 2000,
+        ):
+            assert "evil" not in (await http.get("/", params={"next": foreign})).text
+            home = await http.post("/sign-in", data={"token": "anna", "next": foreign}, headers=ours)
+            assert home.headers["location"] == "/", foreign
+    async with client(token="anna") as http:
+        assert (await http.get("/", params={"next": lead})).headers["location"] == lead
+        assert (await http.get("/", params={"next": "//evil.example"})).headers["location"] == "/inbox"
+
+
+async def test_a_name_cannot_turn_the_line_around_it():
+    turned = msgspec.structs.replace(VERA, name="\u202eVera \u2067Virta", title="محمد")
+    async with client(notices(handover(turned)), token="anna") as http:
+        page = (await http.get("/inbox")).text
+    assert "Vera Virta" in page
+    assert "محمد" in page
+    assert not set(page) & {chr(n) for n in (*range(0x202A, 0x202F), *range(0x2066, 0x206A))}
 
 
 async def test_the_inbox_is_drawn_on_the_server_and_escaped():
@@ -295,6 +330,7 @@ async def test_roles():
         refused = await http.get("/inbox", headers={"Accept": "text/html"})
         assert refused.status_code == 403
         assert "That did not work" in refused.text
+        assert "This is for reps; you are signed in for operations." in refused.text
     async with client(notices(handover()), token="admin") as http:
         assert "Anna Aalto" in (await http.get("/inbox")).text
         assert "Vera Virta" in (await http.get("/inbox?rep=anna")).text

@@ -23,6 +23,7 @@ def test_filters():
     assert [filters.plural(n, "lead") for n in (1, 2, 1000)] == ["1 lead", "2 leads", "1,000 leads"]
     assert filters.plural(2, "company", "companies") == "2 companies"
     assert filters.words("ready_to_buy.now") == "ready to buy now"
+    assert [filters.sentence(s) for s in ("offered to Anna", "Really?", "")] == ["Offered to Anna.", "Really?", ""]
 
 
 def test_a_week_goes_to_the_form_and_back():
@@ -109,6 +110,34 @@ def test_score_history_counts_what_a_person_did():
     )
     assert "next stage 40" in svg
     assert lead.marks_of([]) == []
+
+
+def test_the_score_history_is_drawn_in_the_time_of_the_rep():
+    evening = datetime(2026, 11, 24, 22, 30, tzinfo=UTC)  # the 25th has begun in Helsinki
+    points = [(evening - timedelta(minutes=30), 1.0), (evening, 2.0)]
+    utc, there = str(lead.chart(points)), str(lead.chart(points, zone="Europe/Helsinki"))
+    assert (">22:00<" in utc, ">24 Nov<" in utc, ">25 Nov<" in utc) == (True, True, False)
+    assert (">00:00<" in there, ">22:00<" in there, ">25 Nov<" in there) == (True, False, True)
+
+
+def test_a_list_of_leads_says_each_thing_once():
+    account = {"name": "Nordwind Oyj", "domain": "nordwind.example"}
+    base = dict.fromkeys(
+        ("email", "name", "title", "assignment", "assignee", "track", "fit", "segment", "waiting_until")
+    )
+    one = {
+        **base,
+        "id": "1",
+        "account": account,
+        "stage": "ready_to_buy",
+        "updated_at": NOW,
+        "engagement": {"score": 0.6},
+    }
+    visitor, known = lead.lines([one, {**one, "name": "Vera Virta", "title": "CFO"}], {}, NOW)
+    assert (visitor.name, visitor.about, visitor.score) == ("Somebody from Nordwind Oyj", "", 1)
+    assert known.about == "CFO, Nordwind Oyj"
+    [at_home] = lead.lines([{**one, "name": "Vera Virta", "title": "CFO"}], {}, NOW, company=False)
+    assert at_home.about == "CFO"
 
 
 def test_machines_are_struck_and_told_why():

@@ -10,6 +10,12 @@ from services.console.filters import plural, span, words
 from services.notify.store.endpoints import Stored
 
 LATE_S: Final = 300.0
+PURPOSES: Final[Mapping[str, str]] = {
+    "tell": "a notice",
+    "change": "a change of one",
+    "step": "a step of the ladder",
+    "digest": "a digest",
+}
 
 
 class ChannelRow(msgspec.Struct, frozen=True, kw_only=True):
@@ -76,7 +82,7 @@ def delivery_row(row: Mapping[str, Any]) -> DeliveryRow:
         channel=row["name"] or row["endpoint"],
         kind=row["kind"] or "",
         rep=row["rep"] or "",
-        purpose=row["purpose"],
+        purpose=PURPOSES.get(row["purpose"], row["purpose"]),
         state=words(state),
         tone={"delivered": "good", "gave_up": "bad", "due": "now", "held": "main"}.get(state, ""),
         attempts=row["attempts"],
@@ -94,7 +100,8 @@ def _state(one: Stored, now: datetime) -> tuple[str, str]:
         return "bad" if one.disabled_reason not in (None, "by_hand") else "off", f"off: {why}"
     if one.failing_since is not None:
         length = span((now - one.failing_since).total_seconds())
-        return "bad", f"failing for {length}, {plural(one.failures, 'try', 'tries')}"
+        tries = f", {plural(one.failures, 'try', 'tries')}" if one.failures else ""
+        return "bad", f"failing for {length}{tries}"
     if one.pause_until is not None and one.pause_until > now:
         return "now", f"pauses for {span((one.pause_until - now).total_seconds())}"
     if one.due and one.oldest_due is not None and (now - one.oldest_due).total_seconds() > LATE_S:

@@ -7,7 +7,7 @@ from typing import Final, Literal
 
 import msgspec
 
-from services.console.filters import ago, clock
+from services.console.filters import ago, clock, plural
 from services.policy.store import Stored
 
 AROUND: Final = 3  # lines shown before and after a change
@@ -45,7 +45,7 @@ def line_diff(before: str, after: str, around: int = AROUND) -> list[Line]:
     for group in SequenceMatcher(None, old, new, autojunk=False).get_grouped_opcodes(around):
         start = group[0][1]
         if start > last_old:
-            found.append(Line("gap", None, None, f"{start - last_old} lines are the same"))
+            found.append(_gap(start - last_old))
         for tag, old_from, old_to, new_from, new_to in group:
             if tag == "equal":
                 found += [
@@ -57,8 +57,12 @@ def line_diff(before: str, after: str, around: int = AROUND) -> list[Line]:
             found += [Line("new", None, i + 1, new[i]) for i in range(new_from, new_to)]
         last_old = group[-1][2]
     if found and last_old < len(old):
-        found.append(Line("gap", None, None, f"{len(old) - last_old} lines are the same"))
+        found.append(_gap(len(old) - last_old))
     return found
+
+
+def _gap(lines: int) -> Line:
+    return Line("gap", None, None, f"{plural(lines, 'line is', 'lines are')} the same")
 
 
 def versions(history: Sequence[Stored], now: datetime) -> list[Version]:
@@ -79,7 +83,7 @@ def versions(history: Sequence[Stored], now: datetime) -> list[Version]:
 
 def _state(one: Stored) -> str:
     if one.active:
-        return f"in force since {clock(one.activated_at or one.saved_at)}, by {one.activated_by or one.saved_by}"
+        return f"in force since {clock(one.activated_at or one.saved_at)} UTC, by {one.activated_by or one.saved_by}"
     if one.activated_at is not None:
-        return f"put in force {clock(one.activated_at)} by {one.activated_by}"
-    return f"saved {clock(one.saved_at)}, never in force"
+        return f"put in force {clock(one.activated_at)} UTC by {one.activated_by}"
+    return f"saved {clock(one.saved_at)} UTC, never in force"

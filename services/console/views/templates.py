@@ -5,6 +5,7 @@ from typing import Any, Final
 
 import msgspec
 
+from services.console.views.inbox import reflow
 from services.policy.core.policy import Policy
 from services.policy.core.template import Template, pick_template
 
@@ -68,7 +69,7 @@ def messages(policy: Policy, case: Case, values: Mapping[str, str | None]) -> li
             Message(
                 wheres=_wheres(template, policy),
                 subject=said.subject,
-                body=said.body,
+                body=reflow(said.body),
                 raw_subject=template.subject,
                 raw_body=template.body,
                 chosen=template is best,

@@ -6,6 +6,7 @@ from typing import Final
 import msgspec
 
 from services.console.filters import words
+from services.console.views.inbox import reflow
 from services.router.api.trial import Outcome
 
 ALERTS: Final[Mapping[str, str]] = {
@@ -65,7 +66,7 @@ def shown(outcome: Outcome, names: Mapping[str, str]) -> Shown:
         candidates=[(one.text, one.chosen) for one in outcome.candidates],
         alert=alert,
         subject=outcome.say.subject if outcome.say else None,
-        body=outcome.say.body if outcome.say else None,
+        body=reflow(outcome.say.body) if outcome.say else None,
     )
 
 

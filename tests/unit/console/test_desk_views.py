@@ -39,6 +39,12 @@ def test_a_diff_shows_what_changed_with_some_lines_around() -> None:
     assert line_diff(before, before) == []
 
 
+def test_a_diff_counts_one_line_as_one() -> None:
+    before = "\n".join(f"line {n}" for n in range(1, 10))
+    found = line_diff(before, before.replace("line 5", "five"))
+    assert [one.text for one in found if one.kind == "gap"] == ["1 line is the same", "1 line is the same"]
+
+
 def test_a_diff_from_nothing() -> None:
     assert [(one.kind, one.new) for one in line_diff("", "a\nb")] == [("new", 1), ("new", 2)]
 
@@ -274,3 +280,10 @@ def test_words_of_the_set_up_in_pieces() -> None:
         ("strong", "all"),
         ("text", " <b>"),
     ]
+
+
+def test_ready_messages_read_as_in_the_inbox_without_the_line_breaks_of_their_file() -> None:
+    finnish = next(one for one in messages(POLICY, Case(segment="enterprise", language="fi"), SAMPLE) if one.chosen)
+    long = [line for line in finnish.raw_body.splitlines() if len(line) >= 50]
+    assert long, "the example has no line that was broken by the width of its file"
+    assert "voinko auttaa: lähetänkö esimerkin siitä" in finnish.body.replace("\n", "|").lower()

@@ -103,6 +103,10 @@ function jump(line, column) {
   editor.scrollIntoView({ block: "nearest" });
 }
 
+function jumper(words) {
+  return Object.assign(document.createElement("button"), { type: "button", className: "link", textContent: words });
+}
+
 function told(one, warn) {
   const item = document.createElement("li");
   item.className = warn ? "y-warn" : "y-bad";
@@ -113,11 +117,7 @@ function told(one, warn) {
   parts.push(one.message);
   if (one.hint) parts.push(" ", Object.assign(document.createElement("span"), { className: "soft", textContent: one.hint }));
   if (one.line) {
-    const button = document.createElement("button");
-    button.type = "button";
-    button.className = "link";
-    button.textContent = `Line ${one.line}, column ${one.column}`;
-    item.append(button, " ");
+    item.append(jumper(`Line ${one.line}, column ${one.column}`), " ");
   }
   item.append(...parts);
   return item;
@@ -208,5 +208,6 @@ addEventListener("beforeunload", (event) => { if (!sending && area.value !== sta
 
 form.querySelector(".y-keys").hidden = false;
 editor.classList.add("y-live");
-for (const li of problems.querySelectorAll("li[data-line]")) li.classList.add("y-jump");
+// What the server has drawn can be jumped to by keyboard, too.
+for (const place of problems.querySelectorAll("li[data-line] > b")) place.replaceWith(jumper(place.textContent));
 draw();

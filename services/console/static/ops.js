@@ -7,8 +7,11 @@ function keep(part) {
   let busy = false;
   async function look() {
     if (document.hidden || busy) return;
-    // Somebody reads a table or holds the focus in here: not now.
-    if (part.querySelector("details[open]") || part.contains(document.activeElement)) return;
+    // Somebody reads a table or holds the focus in here: not now, and the page says so.
+    if (part.querySelector("details[open]") || part.contains(document.activeElement)) {
+      say("still", "Stands still while you are in it");
+      return;
+    }
     busy = true;
     try {
       part.replaceChildren(await fragment(part.dataset.fresh));

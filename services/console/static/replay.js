@@ -5,6 +5,9 @@ const bar = document.getElementById("progress");
 const button = form.querySelector("button");
 const AT_ONCE = 100;
 let stopped = false;
+// Where the next step goes on, also after a stop or an error: what died anew meanwhile is not sent round in circles.
+let step = { after: 0 };
+let done = 0;
 
 form.addEventListener("submit", async (event) => {
   event.preventDefault();
@@ -12,15 +15,14 @@ form.addEventListener("submit", async (event) => {
   const total = Number(form.dataset.waiting);
   const field = (name) => form.elements[name]?.value || undefined;
   const wanted = { stage: field("stage"), reason: field("reason"), topic: field("topic"), at_most: AT_ONCE };
-  let step = { after: 0, left: 1 };
-  let done = 0;
+  let ended = false;
   stopped = false;
   button.dataset.running = "yes";
   button.textContent = "Stop";
   bar.hidden = false;
   bar.max = total;
   try {
-    while (step.left && !stopped) {
+    while (!ended && !stopped) {
       const order = { ...wanted, after: step.after };
       if (step.newest !== undefined) order.newest = step.newest;
       const answer = await fetch("/v1/ops/dead-letters/replay", {
@@ -28,18 +30,19 @@ form.addEventListener("submit", async (event) => {
         headers: { "Content-Type": "application/json" },
         body: JSON.stringify(order),
       });
-      step = await answer.json();
-      if (!answer.ok) throw new Error(step.message);
+      const said = await answer.json();
+      if (!answer.ok) throw new Error(said.message);
+      step = said;
       done += step.replayed;
+      ended = !step.left;
       bar.value = total - step.left;
       told.textContent = `${done} of ${total} put back`;
     }
-    told.textContent = stopped ? `Stopped: ${done} put back, ${step.left} left.` : `${done} put back. What cannot be handled still will be here again in a moment.`;
+    told.textContent = ended ? `${done} put back. What cannot be handled still will be here again in a moment.` : `Stopped: ${done} put back, ${step.left} left.`;
   } catch (error) {
     told.textContent = `Stopped after ${done}: ${error.message}`;
   }
   delete button.dataset.running;
-  button.textContent = stopped ? "Put the rest back" : "Done";
-  button.disabled = !stopped;
-  form.dataset.waiting = step.left ?? total;
+  button.textContent = ended ? "Done" : "Put the rest back";
+  button.disabled = ended;
 });

@@ -76,7 +76,7 @@ async def _work(have: Rooms, mode: Mode, ending: Ending, stack: AsyncExitStack) 
     working = consumes(mode)
     built = stages(have, shows(mode), ending.fatal)
     server = Server(application(have, built), settings.host, settings.port, trusted_proxies=settings.trusted_proxies)
-    url = f"http://{_reachable(settings.host)}:{settings.port}"
+    url = settings.local_url
     # The port first: a taken port must stop us before anything is consumed.
     await server.start()
     stack.push_async_callback(server.stop, settings.shutdown_s / 2)
@@ -104,10 +104,6 @@ async def _work(have: Rooms, mode: Mode, ending: Ending, stack: AsyncExitStack) 
         _say_ready(settings, mode, url, first)
     await ending.stop.wait()
     log.info("stopping", mode=mode)
-
-
-def _reachable(host: str) -> str:
-    return "127.0.0.1" if host in ("0.0.0.0", "::", "") else host  # noqa: S104 compared, not bound
 
 
 def _calm_garbage_collector() -> None:

@@ -163,7 +163,7 @@ class _Origin(msgspec.Struct):
 
 def base_url(settings: Settings) -> str:
     """How platforms call us."""
-    return (settings.public_url or f"http://{settings.host}:{settings.port}").rstrip("/")
+    return settings.public_url or settings.local_url
 
 
 def preview(

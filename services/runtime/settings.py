@@ -5,10 +5,14 @@ Names are `LEAD_ROUTER_<FIELD>`; units stand in the names. A test keeps `.env.ex
 
 from ipaddress import ip_network
 from pathlib import Path
-from typing import Literal
+from typing import Final, Literal
+from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+# Where we listen at every address, this machine finds us at its own.
+EVERYWHERE: Final = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}  # noqa: S104 nothing is bound here
 
 
 class Settings(BaseSettings):
@@ -109,6 +113,24 @@ class Settings(BaseSettings):
 
     # -- faults, for tests only
     crash_at: str | None = Field(None, description="Name of a step at which to end the process at once")
+
+    @property
+    def local_url(self) -> str:
+        """How this machine itself reaches us, without a slash at the end."""
+        host = EVERYWHERE.get(self.host, self.host)
+        return f"http://{f'[{host}]' if ':' in host else host}:{self.port}"
+
+    @field_validator("public_url")
+    @classmethod
+    def _address(cls, text: str | None) -> str | None:
+        if text is None:
+            return None
+        parts = urlsplit(text.strip())
+        if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
+            # Every link in every message begins with it; chats refuse messages with links that are none.
+            msg = "write it as https://leads.example.com"
+            raise ValueError(msg)
+        return text.strip().rstrip("/")
 
     @field_validator("outgoing_networks")
     @classmethod

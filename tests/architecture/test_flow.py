@@ -22,6 +22,15 @@ SERVICES: dict[str, Any] = COMPOSE["services"]
 OURS = {name: one for name, one in SERVICES.items() if "lead-router" in str(one.get("image"))}
 SETTINGS = {f"LEAD_ROUTER_{name.upper()}": field for name, field in Settings.model_fields.items()}
 # Read by the command itself, before or beside the settings.
+# What the compose file decides by itself (stop_grace_period goes with SHUTDOWN_S), and files that would have to be mounted.
+COMPOSED = {
+    f"LEAD_ROUTER_{name}"
+    for name in (
+        "HOST", "PORT", "DATA_DIR", "ENVIRONMENT", "DATABASE_URL", "PG_BIN", "KAFKA", "KAFKA_REPLICATION", "KAFKA_MIN_ISR",
+        "KAFKA_SECURITY_PROTOCOL", "KAFKA_SASL_MECHANISM", "KAFKA_USER", "KAFKA_PASSWORD", "KAFKA_CA_FILE",
+        "APPLE_EGRESS_FILE", "CRASH_AT", "SHUTDOWN_S",
+    )
+}  # fmt: skip
 BESIDE_SETTINGS = {"LEAD_ROUTER_EXAMPLES", "LEAD_ROUTER_VERSION"}
 
 
@@ -92,17 +101,29 @@ def test_a_compose_service_runs_a_command_that_exists(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", OURS)
-def test_a_compose_service_sets_only_what_is_a_setting(name: str) -> None:
+def test_a_compose_service_sets_only_what_is_a_setting(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     environment = OURS[name]["environment"]
     assert set(environment) <= set(SETTINGS)
     assert all(isinstance(value, str) for value in environment.values()), "YAML numbers and booleans change their form"
-    # Placeholders as operators would fill them; then the settings must take them.
-    filled = {key: re.sub(r"\$\{[^}]+\}", "x", value) for key, value in environment.items()}
+    # Placeholders with their defaults, or as operators would fill them; then the settings must take them.
+    filled = {
+        key: re.sub(r"\$\{\w+(?::-(.*?)|:\?.*?)\}", lambda found: "x" if found[1] is None else found[1], value)
+        for key, value in environment.items()
+    }
     filled["LEAD_ROUTER_SECRET_KEY"] = "MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE="
-    settings = Settings(**{key.removeprefix("LEAD_ROUTER_").lower(): value for key, value in filled.items()})
+    for key, value in filled.items():
+        monkeypatch.setenv(key, value)
+    settings = Settings()
     assert settings.environment == "production"
     assert settings.kafka == "kafka:9092"
     assert settings.database_url is not None
+
+
+@pytest.mark.parametrize("name", OURS)
+def test_a_compose_service_takes_every_other_setting_from_the_environment(name: str) -> None:
+    environment = OURS[name]["environment"]
+    given = {key for key, value in environment.items() if value.startswith(f"${{{key}:")}
+    assert set(SETTINGS) - COMPOSED == given
 
 
 def test_compose_waits_for_what_it_needs() -> None:
@@ -142,7 +163,9 @@ def test_compose_runs_two_of_every_stage() -> None:
 
 def test_compose_gives_a_stage_enough_partitions_and_time_to_stop() -> None:
     for name, one in OURS.items():
-        assert int(one["environment"]["LEAD_ROUTER_PARTITIONS"]) >= one.get("deploy", {}).get("replicas", 1)
+        partitions = re.fullmatch(r"\$\{LEAD_ROUTER_PARTITIONS:-(\d+)\}", one["environment"]["LEAD_ROUTER_PARTITIONS"])
+        assert partitions
+        assert int(partitions[1]) >= one.get("deploy", {}).get("replicas", 1)
         grace = int(one["stop_grace_period"].removesuffix("s"))
         assert grace > Settings.model_fields["shutdown_s"].default, f"{name}: killed before it has finished"
 

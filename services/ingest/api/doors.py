@@ -244,7 +244,7 @@ class Doors:
         if public is None:
             return str(request.url)
         query = request.scope["query_string"].decode("latin-1")
-        return public.rstrip("/") + request.url.path + (f"?{query}" if query else "")
+        return public + request.url.path + (f"?{query}" if query else "")
 
     def _peer(self, request: Request) -> str | None:
         peer = request.client.host if request.client else None

@@ -25,15 +25,13 @@ from services.runtime.db import Database, Listener
 from services.runtime.errors import LeadRouterError, Unavailable
 from services.runtime.health import Loops
 from services.runtime.outgoing import Outgoing, dial
-from services.runtime.settings import Settings
+from services.runtime.settings import EVERYWHERE, Settings
 from services.runtime.telemetry import REGISTRY
 from services.runtime.watched import watched
 
 log = structlog.get_logger(__name__)
 
 TICK_S: Final = 1.0
-# Where we listen at every address, none of them is known to be the one by which people find us.
-EVERYWHERE: Final = ("0.0.0.0", "::")  # noqa: S104 nothing is bound here
 LOOP: Final = "notify.deliverer"
 # Endpoints are read again so often should a notification be lost; forgotten rows are looked for at the same time.
 REFRESH_TICKS: Final = 10
@@ -51,11 +49,9 @@ def tools_of(settings: Settings) -> Tools:
     def connect(url: str) -> Outgoing:
         return Outgoing(settings, url, call_s=15.0, by_operator=False)
 
-    base = settings.public_url or ""
-    if not base and settings.host not in EVERYWHERE:
-        base = f"http://{settings.host}:{settings.port}"
-    base = base.rstrip("/")
-    return Tools(connect, partial(dial, settings), Links(base))
+    # Where we listen at every address, none of them is known to be the one by which people find us.
+    own = "" if settings.host in EVERYWHERE else settings.local_url
+    return Tools(connect, partial(dial, settings), Links(settings.public_url or own))
 
 
 class Deliverer:

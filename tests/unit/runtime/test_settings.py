@@ -54,6 +54,36 @@ def test_values_out_of_range_are_refused(monkeypatch: pytest.MonkeyPatch, name: 
         Settings()
 
 
+@pytest.mark.parametrize(
+    ("host", "url"),
+    [
+        ("127.0.0.1", "http://127.0.0.1:8000"),
+        ("0.0.0.0", "http://127.0.0.1:8000"),
+        # What listens at :: takes no IPv4 (services/runtime/server.py).
+        ("::", "http://[::1]:8000"),
+        ("fd00::7", "http://[fd00::7]:8000"),
+        ("leads.internal", "http://leads.internal:8000"),
+    ],
+)
+def test_how_this_machine_reaches_us(host: str, url: str) -> None:
+    assert Settings(_env_file=None, host=host).local_url == url  # type: ignore[call-arg]
+
+
+def test_the_public_address_is_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LEAD_ROUTER_PUBLIC_URL", " https://leads.example.com/ ")
+    assert Settings().public_url == "https://leads.example.com"
+    for none in (
+        "leads.example.com",
+        "localhost:8000",
+        "ftp://leads.example.com",
+        "https://",
+        "https://a.example/?x=1",
+    ):
+        monkeypatch.setenv("LEAD_ROUTER_PUBLIC_URL", none)
+        with pytest.raises(ValidationError, match="write it as https"):
+            Settings()
+
+
 def test_every_number_has_a_range() -> None:
     loose = [
         name

@@ -1,6 +1,7 @@
 """The one command, `lead-router`: runs the stages and answers operators' questions."""
 
 import asyncio
+import io
 import sys
 from collections.abc import Coroutine
 from typing import Annotated, Any, TypeVar
@@ -9,6 +10,7 @@ import structlog
 import typer
 from pydantic import ValidationError
 from rich.console import Console
+from rich.markup import escape
 
 from services.runtime.errors import LeadRouterError, Misconfigured
 from services.runtime.settings import Settings
@@ -21,7 +23,6 @@ EXIT_MISCONFIGURED = 78  # sysexits.h EX_CONFIG
 
 app = typer.Typer(
     name="lead-router",
-    help="Lead routing: events in, leads scored, the right person told while it is hot.",
     no_args_is_help=True,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
@@ -56,6 +57,23 @@ def _process(mode: str) -> None:
     conf = settings()
     set_up_logging(conf.log, conf.log_level)
     raise typer.Exit(going(run(conf, mode)))  # type: ignore[arg-type]  # a Mode by construction
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        from services.runtime.http import VERSION
+
+        sys.stdout.write(f"lead-router {VERSION}\n")
+        raise typer.Exit
+
+
+@app.callback()
+def root(
+    _version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version, and end")
+    ] = False,
+) -> None:
+    """Lead routing: events in, leads scored, the right person told while it is hot."""
 
 
 @app.command()
@@ -109,6 +127,8 @@ def main() -> None:
     from services.cli import channels, data, ops, sources  # noqa: F401 they register their commands
 
     set_up_logging(None, "warning")  # a process that stays sets its own
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # a name that the terminal cannot show ends no command
     try:
         app(prog_name="lead-router")
     except Misconfigured as error:
@@ -122,5 +142,8 @@ def main() -> None:
 
 
 def _complain(error: LeadRouterError) -> None:
+    from services.cli.screen import harmless
+
     structlog.get_logger(__name__).debug("ended", code=error.code)
-    Console(stderr=True).print(f"[bold red]lead-router:[/bold red] {error.message}", soft_wrap=True, highlight=False)
+    words = escape(harmless(error.message))
+    Console(stderr=True).print(f"[bold red]lead-router:[/bold red] {words}", soft_wrap=True, highlight=False)

@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import re
 import sys
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
@@ -9,11 +10,13 @@ from typing import Any
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from services.cli.compose import database
+from services.cli.screen import harmless
 from services.migrations.run import migrate
 from services.runtime.db import Database
-from services.runtime.errors import BadMessage, Misconfigured
+from services.runtime.errors import BadMessage
 from services.runtime.settings import Settings
 
 out = Console()
@@ -32,10 +35,15 @@ async def opened(settings: Settings) -> AsyncIterator[Database]:
 def read_file(path: Path) -> bytes:
     """A file named on the command line; `-` is standard input."""
     try:
-        body = sys.stdin.buffer.read(FILE_MAX_BYTES + 1) if str(path) == "-" else path.read_bytes()
+        if str(path) == "-":
+            if sys.stdin.isatty():
+                sys.stderr.write("Reading from the keyboard; end with Ctrl-D.\n")
+            body = sys.stdin.buffer.read(FILE_MAX_BYTES + 1)
+        else:
+            body = path.read_bytes()
     except OSError as error:
         msg = f"cannot read {path}: {error.strerror}"
-        raise Misconfigured(msg) from error
+        raise BadMessage(msg, code="bad_file") from error
     if len(body) > FILE_MAX_BYTES:
         msg = f"{path} is larger than {FILE_MAX_BYTES // 1_048_576} MiB; split it"
         raise BadMessage(msg, code="too_large")
@@ -52,22 +60,29 @@ def read_text(path: Path) -> str:
         raise BadMessage(msg, code="bad_encoding") from error
 
 
+def say(text: str) -> None:
+    """A sentence on standard output, as it is: no markup, no line cut, and nothing that a terminal would obey."""
+    out.print(Text(harmless(text)), soft_wrap=True)
+
+
 def show_table(columns: Sequence[str], rows: Sequence[Sequence[Any]], empty: str) -> None:
     """Rows for people; tab-separated for programs when the output is no terminal."""
     if not out.is_terminal:
         for row in (columns, *rows):
-            sys.stdout.write(
-                "\t".join("" if cell is None else str(cell).replace("\t", " ").replace("\n", " ") for cell in row)
-                + "\n"
-            )
+            sys.stdout.write("\t".join(map(_cell, row)) + "\n")
         return
     if not rows:
-        out.print(empty)
+        say(empty)
         return
     table = Table(*columns, box=None, header_style="bold", pad_edge=False)
     for row in rows:
-        table.add_row(*("" if cell is None else str(cell) for cell in row))
+        table.add_row(*(Text(_cell(cell)) for cell in row))
     out.print(table)
+
+
+def _cell(content: Any) -> str:
+    """What stands in a table, on one line."""
+    return "" if content is None else harmless(re.sub(r"[\t\r\n\u2028\u2029]", " ", str(content)))
 
 
 def show_json(content: Any) -> None:

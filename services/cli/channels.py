@@ -9,12 +9,13 @@ import msgspec
 import typer
 
 from services.cli import app, going, settings
-from services.cli.beside import opened, out, read_text, show_json, show_table
+from services.cli.beside import opened, read_text, say, show_json, show_table
 from services.notify.channels.kinds import KINDS
+from services.notify.core.delivery import State
 from services.notify.handler.delivering import tools_of
 from services.notify.handler.endpoints import Draft, Endpoints
 from services.notify.store.endpoints import EndpointStore
-from services.notify.store.ledger import Filter, Ledger
+from services.notify.store.ledger import REPLAY_MAX, Filter, Ledger
 from services.runtime.clock import SystemClock
 from services.runtime.errors import BadMessage
 from services.runtime.secretbox import open_secret_box
@@ -96,7 +97,7 @@ def channel_test(
 ) -> None:
     """Send a message that says it is a test. Exit code 1: it did not arrive."""
     result = _with(lambda endpoints: endpoints.test(name, email))
-    out.print(f"{result.outcome} {result.detail}".strip(), highlight=False, markup=False)
+    say(f"{result.outcome} {result.detail}".strip())
     if result.outcome != "ok":
         raise typer.Exit(1)
 
@@ -122,7 +123,7 @@ def channel_disable(name: Name, on: Annotated[bool, typer.Option("--enable", hel
         await endpoints.store.enable(one.id, on=on, reason="by_hand", now=SystemClock().now())
 
     _with(work)
-    out.print(f"Channel {name} is {'enabled' if on else 'disabled'}.", highlight=False, markup=False)
+    say(f"Channel {name} is {'enabled' if on else 'disabled'}.")
 
 
 @channels.command("delete")
@@ -133,25 +134,23 @@ def channel_delete(name: Name) -> None:
         await endpoints.store.delete((await endpoints.find(name)).id)
 
     _with(work)
-    out.print(f"Channel {name} is gone.", highlight=False, markup=False)
+    say(f"Channel {name} is gone.")
 
 
 @channels.command("deliveries")
 def channel_deliveries(
     name: Annotated[str | None, typer.Argument(help="A channel's name or id; all when not given")] = None,
-    state: Annotated[str | None, typer.Option(help="due, held, delivered, skipped or gave_up")] = None,
+    state: Annotated[State | None, typer.Option(help="Only in this state")] = None,
 ) -> None:
     """The newest hundred deliveries."""
-    conf = settings()
 
-    async def work() -> list[tuple[object, ...]]:
-        async with opened(conf) as db:
-            rows = await Ledger(db).page(Filter(endpoint=name, state=state), 100, None)
+    async def work(endpoints: Endpoints, ledger: Ledger) -> list[tuple[object, ...]]:
+        wanted = Filter(endpoint=await _known(endpoints, name), state=state)
         fields = ("id", "name", "rep", "purpose", "state", "attempts", "created_at", "reason", "detail")
-        return [tuple(row[field] for field in fields) for row in rows]
+        return [tuple(row[field] for field in fields) for row in await ledger.page(wanted, 100, None)]
 
     columns = ("id", "channel", "rep", "purpose", "state", "tries", "made", "reason", "detail")
-    show_table(columns, going(work()), "There are none.")
+    show_table(columns, _with_both(work), "There are none.")
 
 
 @channels.command("replay")
@@ -159,14 +158,26 @@ def channel_replay(
     name: Annotated[str | None, typer.Argument(help="A channel's name or id")] = None,
     one: Annotated[str | None, typer.Option("--delivery", help="This delivery alone, whatever became of it")] = None,
 ) -> None:
-    """Send once more what was given up."""
-    conf = settings()
+    """Send once more what was given up. Exit code 1: there is no such channel or delivery."""
 
-    async def work() -> int:
-        async with opened(conf) as db:
-            return await Ledger(db).replay(SystemClock().now(), delivery_id=one, endpoint=name)
+    async def work(endpoints: Endpoints, ledger: Ledger) -> int:
+        endpoint, now, done = await _known(endpoints, name), SystemClock().now(), 0
+        while step := await ledger.replay(now, delivery_id=one, endpoint=endpoint):
+            done += step
+            if step < REPLAY_MAX:
+                break
+        return done
 
-    out.print(f"{going(work())} put back.", highlight=False, markup=False)
+    done = _with_both(work)
+    if one is not None and not done:
+        msg = f"there is no delivery {one} that has ended"
+        raise BadMessage(msg, code="not_found")
+    say(f"{done} put back.")
+
+
+async def _known(endpoints: Endpoints, name: str | None) -> str | None:
+    """The id of a channel; raises when there is none of this name."""
+    return None if name is None else (await endpoints.find(name)).id
 
 
 def _values() -> dict[str, str]:
@@ -180,11 +191,15 @@ def _values() -> dict[str, str]:
 
 
 def _with(work: Callable[[Endpoints], Awaitable[T]]) -> T:
+    return _with_both(lambda endpoints, _ledger: work(endpoints))
+
+
+def _with_both(work: Callable[[Endpoints, Ledger], Awaitable[T]]) -> T:
     conf = settings()
 
     async def run() -> T:
         async with opened(conf) as db:
             store = EndpointStore(db, open_secret_box(conf))
-            return await work(Endpoints(store, tools_of(conf), SystemClock()))
+            return await work(Endpoints(store, tools_of(conf), SystemClock()), Ledger(db))
 
     return going(run())

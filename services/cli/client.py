@@ -87,11 +87,17 @@ class Client:
     def from_folder(cls, folder: Path) -> "Client":
         """Reads `access.json` of a data folder."""
         path = folder / "access.json"
+        access: Any = None
         try:
-            return cls(json.loads(path.read_text()))
+            with contextlib.suppress(ValueError):
+                access = json.loads(path.read_text(encoding="utf-8"))
         except OSError as error:
             msg = f"{path} is not there: start the service first (make run), or set LEAD_ROUTER_DATA_DIR to its data folder"
             raise Misconfigured(msg) from error
+        if not isinstance(access, dict) or not isinstance(access.get("url"), str):
+            msg = f"{path} is damaged: move it away and start the service again, which makes another"
+            raise Misconfigured(msg)
+        return cls(access)
 
     async def close(self) -> None:
         """Close the connections."""

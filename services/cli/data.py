@@ -2,16 +2,17 @@
 
 import sys
 from pathlib import Path
-from typing import Annotated, NoReturn, get_args
+from typing import Annotated, NoReturn
 
 import typer
 
 from services.cli import app, going, settings
-from services.cli.beside import opened, out, read_file, read_text, show_table
+from services.cli.beside import opened, read_file, read_text, say, show_table
 from services.directory.core.fields import FieldError
 from services.directory.core.team_yaml import TeamError
 from services.directory.imports import ImportResult, import_accounts, import_team
 from services.directory.rows import DirectoryStore
+from services.directory.store import DirectoryCache
 from services.policy.core.compile import compile_policy
 from services.policy.core.diff import diff_policies
 from services.policy.core.problems import PolicyError
@@ -19,7 +20,8 @@ from services.policy.store import PolicyStore, Stored
 from services.policy.sweeping import activated
 from services.runtime.access import Access, Role, TokenInfo
 from services.runtime.clock import SystemClock
-from services.runtime.errors import BadMessage, Misconfigured
+from services.runtime.db import Listener
+from services.runtime.errors import BadMessage
 from services.scoring.store.sweep import SweepStore
 
 tokens = typer.Typer(no_args_is_help=True, help="Tokens of people and programs.")
@@ -44,23 +46,23 @@ def migrate() -> None:
             await bring(db)
 
     going(work())
-    out.print("The database is up to date.")
+    say("The database is up to date.")
 
 
 @tokens.command("create")
 def token_create(
-    role: Annotated[str, typer.Option(help="admin, marketing, ops or rep")],
+    role: Annotated[Role, typer.Option(help="What it may do; see docs/api.md")],
     rep: Annotated[str | None, typer.Option(help="With the role rep: whose")] = None,
     name: Annotated[str, typer.Option(help="What it is for")] = "",
 ) -> None:
     """Make a token. It is shown this once; only its hash is stored."""
-    if role not in get_args(Role):
-        msg = f"--role {role} is unknown; it is one of {', '.join(get_args(Role))}"
-        raise Misconfigured(msg)
 
     async def work() -> str:
         async with opened(settings()) as db:
-            return await Access(db, SystemClock()).create(role, rep, name)  # type: ignore[arg-type]  # checked above
+            token = await Access(db, SystemClock()).create(role, rep, name)
+            if rep and rep not in (await DirectoryCache(db, Listener(db)).refresh()).reps:
+                sys.stderr.write(f"There is no rep {rep!r} in the directory yet: the token opens an empty inbox.\n")
+            return token
 
     sys.stdout.write(going(work()) + "\n")
 
@@ -88,7 +90,7 @@ def token_revoke(token_id: str) -> None:
     if not going(work()):
         msg = f"there is no token {token_id}, or it was revoked already; see lead-router token list"
         raise BadMessage(msg, code="not_found")
-    out.print(f"Token {token_id} is revoked.")
+    say(f"Token {token_id} is revoked.")
 
 
 @policy.command("check")
@@ -98,7 +100,7 @@ def policy_check(file: File) -> None:
         compile_policy(read_text(file))
     except PolicyError as error:
         _fail(file, error)
-    out.print(f"{file}: in order")
+    say(f"{file}: in order")
 
 
 @policy.command("put")
@@ -114,7 +116,7 @@ def policy_put(file: File, note: Annotated[str, typer.Option(help="Why")] = "") 
         stored = going(work())
     except PolicyError as error:
         _fail(file, error)
-    out.print(f"Version {stored.version} is in force.")
+    say(f"Version {stored.version} is in force.")
 
 
 @policy.command("rollback")
@@ -127,7 +129,7 @@ def policy_rollback(
         async with opened(settings()) as db:
             return await PolicyStore(db).rollback(WHO, to)
 
-    out.print(f"Version {going(work()).version} is in force.")
+    say(f"Version {going(work()).version} is in force.")
 
 
 @policy.command("activate")
@@ -151,10 +153,10 @@ def policy_activate(
     if sweep and not yes:
         typer.confirm(f"Decide {leads:,} leads anew by version {version}?", abort=True)
     stored = going(work())
-    out.print(f"Version {stored.version} is in force.")
+    say(f"Version {stored.version} is in force.")
     if sweep:
         per_s = settings().sweep_leads_per_s
-        out.print(f"{leads:,} leads are decided anew by a running service, {per_s:,} a second, without alerts.")
+        say(f"{leads:,} leads are decided anew by a running service, {per_s:,} a second, without alerts.")
 
 
 @policy.command("history")
@@ -200,11 +202,9 @@ def policy_diff(file: File) -> None:
     except PolicyError as error:
         _fail(file, error)
     for change in changes:
-        out.print(f"- {change.text}", highlight=False, markup=False)
+        say(f"- {change.text}")
     if not changes:
-        out.print(
-            "Nothing would change." if stored is not None else "No policy is in force yet: everything would be new."
-        )
+        say("Nothing would change." if stored is not None else "No policy is in force yet: everything would be new.")
 
 
 @directory.command("accounts")
@@ -221,11 +221,9 @@ def directory_accounts(file: File) -> None:
     except FieldError as error:
         msg = f"{file}: {error}"
         raise BadMessage(msg, code="bad_file") from error
-    out.print(f"{done.added} added, {done.updated} updated, {done.unchanged} unchanged, {done.bad_total} bad")
+    say(f"{done.added} added, {done.updated} updated, {done.unchanged} unchanged, {done.bad_total} bad")
     for bad in done.bad:
-        out.print(
-            f"{file}, line {bad.line}: {bad.column}: {bad.message}", highlight=False, markup=False, soft_wrap=True
-        )
+        say(f"{file}, line {bad.line}: {bad.column}: {bad.message}")
     if done.bad_total:
         raise typer.Exit(1)
 
@@ -245,16 +243,13 @@ def directory_team(file: File) -> None:
         msg = f"{file}: {error}"
         raise BadMessage(msg, code="bad_file") from error
     for what, counts in done.items():
-        out.print(f"{what}: " + ", ".join(f"{n} {word}" for word, n in counts.items()))
+        say(f"{what}: " + ", ".join(f"{n} {word}" for word, n in counts.items()))
 
 
 def _fail(file: Path, error: PolicyError) -> NoReturn:
     for problem in error.problems:
         hint = f" ({problem.hint})" if problem.hint else ""
-        out.print(
+        say(
             f"{file}:{problem.line}:{problem.column}: {problem.path}: {problem.message}{hint}",
-            highlight=False,
-            markup=False,
-            soft_wrap=True,
         )
     raise typer.Exit(1)

@@ -9,7 +9,7 @@ from rich.table import Table
 
 from services.cli.client import Client
 from services.cli.stories import Seen, Teller
-from services.runtime.errors import LeadRouterError
+from services.runtime.errors import BadMessage, LeadRouterError
 
 
 async def play(data_dir: Path, console: Console, only: list[str] | None = None) -> bool:
@@ -25,8 +25,12 @@ async def play(data_dir: Path, console: Console, only: list[str] | None = None) 
     client = Client.from_folder(data_dir)
     kept = broken = 0
     try:
-        await client.get("/v1/leads?limit=1")
         teller = Teller(client)
+        names = [story[0] for story in teller.stories()]
+        if unknown := next((one for one in only or () if one not in names), None):
+            msg = f"there is no story {unknown!r}; one of {', '.join(names)}"
+            raise BadMessage(msg, code="not_found")
+        await client.get("/v1/leads?limit=1")
         stories = [s for s in teller.stories() if not only or s[0] in only]
         console.print(f"Playing {len(stories)} stories against [bold]{client.access['url']}[/bold]\n")
         for number, (name, comes_in, tell) in enumerate(stories, 1):

@@ -9,8 +9,10 @@ from uuid import UUID
 
 import typer
 
+from schemas.topics import StageName
 from services.cli import app, going, settings
-from services.cli.beside import opened, out, show_json, show_table
+from services.cli.beside import opened, say, show_json, show_table
+from services.cli.screen import harmless
 from services.directory.store import DirectoryCache
 from services.eventlog.deadletter import DeadLetter, list_letters, replay, replay_many, show_letter
 from services.eventlog.open import open_log
@@ -88,16 +90,15 @@ def explain(email: str, as_json: Annotated[bool, typer.Option("--json", help="As
     if as_json:
         show_json(path)
     else:
-        sys.stdout.write(render(path))
-        sys.stdout.write(
-            "".join(["\nNotices\n", *map(_notice, path["notices"])]) if path["notices"] else "\nNotices\n  none\n"
-        )
-        sys.stdout.write("".join(["\nNewest acts\n", *map(_act, path["acts"])]))
+        told = [*map(_notice, path["notices"])] or ["  none\n"]
+        lines = [render(path), "\nNotices\n", *told, "\nNewest acts\n", *map(_act, path["acts"])]
+        # Names, titles and addresses are of strangers.
+        sys.stdout.write(harmless("".join(lines)))
 
 
 @dead.command("list")
 def dead_list(
-    stage: Annotated[str | None, typer.Option(help="ingest, scoring, router or notify")] = None,
+    stage: Annotated[StageName | None, typer.Option(help="Only this stage")] = None,
     reason: Annotated[str | None, typer.Option(help="A reason code")] = None,
     limit: Annotated[int, typer.Option(min=1, max=1000)] = 50,
 ) -> None:
@@ -136,7 +137,7 @@ def dead_show(letter: int) -> None:
 def dead_replay(
     letter: Annotated[int | None, typer.Argument(help="One letter; or use --all with a filter")] = None,
     everything: Annotated[bool, typer.Option("--all", help="All that were not replayed yet")] = False,
-    stage: Annotated[str | None, typer.Option(help="With --all: only this stage")] = None,
+    stage: Annotated[StageName | None, typer.Option(help="With --all: only this stage")] = None,
     reason: Annotated[str | None, typer.Option(help="With --all: only this reason")] = None,
 ) -> None:
     """Put dead letters back into their topic, once what made them fail is mended. Duplicates are harmless."""
@@ -164,7 +165,7 @@ def dead_replay(
     if letter is not None and not done:
         msg = f"there is no dead letter {letter}"
         raise BadMessage(msg, code="not_found")
-    out.print(f"{done} put back.")
+    say(f"{done} put back.")
 
 
 def _notice(notice: dict[str, Any]) -> str:

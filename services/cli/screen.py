@@ -1,9 +1,17 @@
 """What a person sees at the start: where it runs, and the shortest way to a first event."""
 
-from typing import Any
+from typing import Any, Final
 
 from rich.console import Console
 from rich.markup import escape
+
+# What a terminal obeys instead of showing it, but for tabs and ends of lines.
+CONTROLS: Final = dict.fromkeys((*range(9), *range(11, 32), *range(127, 160)), "\ufffd")
+
+
+def harmless(text: str) -> str:
+    """`text` as a terminal may have it, whoever has written it: nothing in it moves the cursor or changes the screen."""
+    return text.translate(CONTROLS)
 
 
 def show_ready(

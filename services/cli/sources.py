@@ -10,7 +10,8 @@ import msgspec
 import typer
 
 from services.cli import app, going, settings
-from services.cli.beside import opened, out, read_file, show_json, show_table
+from services.cli.beside import opened, read_file, say, show_json, show_table
+from services.cli.screen import harmless
 from services.ingest.commands import (
     base_url,
     create_source,
@@ -95,7 +96,7 @@ def source_show(name: Name, as_json: Annotated[bool, typer.Option("--json", help
     if as_json:
         show_json(shown)
     else:
-        sys.stdout.write(_told(shown))
+        sys.stdout.write(harmless(_told(shown)))
 
 
 @sources.command("test")
@@ -165,14 +166,14 @@ def source_rotate(
 def source_disable(name: Name, on: Annotated[bool, typer.Option("--enable", help="Enable it again")] = False) -> None:
     """Refuse everything from a source (or, with --enable, take it again)."""
     _change(name, lambda store, found: store.disable(found["id"], disabled=not on))
-    out.print(f"Source {name} is {'enabled' if on else 'disabled'}.", highlight=False, markup=False)
+    say(f"Source {name} is {'enabled' if on else 'disabled'}.")
 
 
 @sources.command("delete")
 def source_delete(name: Name) -> None:
     """Forget a source: its key and its hook stop working. Events that it sent stay."""
     _change(name, lambda store, found: store.delete(found["id"]))
-    out.print(f"Source {name} is gone.", highlight=False, markup=False)
+    say(f"Source {name} is gone.")
 
 
 @sources.command("look-up")
@@ -182,7 +183,7 @@ def source_look_up(
     """Look contacts up at the platform (HubSpot), with the API token that is read from standard input."""
     token = None if off else read_file(Path("-")).decode("utf-8", "replace").strip()
     _change(name, lambda store, found: set_api_token(store, found["id"], found["platform"], token))
-    out.print(f"Contacts of {name} are {'not ' if off else ''}looked up.", highlight=False, markup=False)
+    say(f"Contacts of {name} are {'not ' if off else ''}looked up.")
 
 
 def _change(name: str, change: Callable[[SourceStore, Any], Awaitable[bool]]) -> None:

@@ -253,7 +253,9 @@ class EmbeddedPostgres:
 
 def running_url(data_dir: Path) -> str | None:
     """The URL of the embedded database that another lead-router runs in `data_dir`, or None."""
-    said = pg_folder.read_pid_file(data_dir.expanduser().resolve() / "postgres")
+    said = None
+    with contextlib.suppress(PermissionError):  # another user's folder: what opens it says so in words
+        said = pg_folder.read_pid_file(data_dir.expanduser().resolve() / "postgres")
     if said is None or not said.ready or not said.socket_folder or not pg_folder.alive(said.pid):
         return None
     return socket_url(said.socket_folder, said.port, USER, DATABASE)

@@ -4,10 +4,11 @@ A room defines its own metrics next to the code that moves them, with `registry=
 """
 
 import logging
+import os
 import re
 import sys
 from collections.abc import MutableMapping
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, TextIO
 
 import structlog
 from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector
@@ -57,6 +58,11 @@ def _hiding(_logger: Any, _method: str, line: MutableMapping[str, Any]) -> Mutab
     return line
 
 
+def coloured(stream: TextIO) -> bool:
+    """Whether colours may go there: a terminal, and nobody has set NO_COLOR (no-color.org)."""
+    return stream.isatty() and not os.environ.get("NO_COLOR")
+
+
 def set_up_logging(form: Literal["json", "console"] | None = None, level: str = "info") -> None:
     """Send our lines and those of our libraries to standard error, one line an event.
 
@@ -77,7 +83,7 @@ def set_up_logging(form: Literal["json", "console"] | None = None, level: str = 
     renderer: structlog.typing.Processor = (
         structlog.processors.JSONRenderer(default=str)
         if chosen == "json"
-        else structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
+        else structlog.dev.ConsoleRenderer(colors=coloured(sys.stderr))
     )
     structlog.configure(
         processors=[structlog.stdlib.filter_by_level, *shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],

@@ -176,7 +176,8 @@ def delivery_router(ledger: Ledger, clock: Clock) -> APIRouter:
         """One delivery."""
         found = await ledger.one(delivery_id)
         if found is None:
-            raise _none(delivery_id)
+            msg = f"there is no delivery {delivery_id}"
+            raise Refused(msg, code="not_found")
         return dict(found)
 
     @router.post("/{delivery_id}/replay")

@@ -210,6 +210,9 @@ def test_the_command_line(database_url: str, tmp_path: Path, monkeypatch: pytest
     assert "off: by_hand" in run("list")
     assert "tries" in run("deliveries", "hook")
     assert run("replay", "hook") == "0 put back.\n"
+    for words in (("deliveries", "nowhere"), ("replay", "nowhere")):
+        assert "no channel 'nowhere'" in run(*words, code=1)
+    assert "no delivery 00 that has ended" in run("replay", "--delivery", "00", code=1)
     assert "webhook: Outgoing webhook" in run("kinds")
     assert "gone" in run("delete", "hook")
     assert "no channel" in run("test", "hook", code=1)

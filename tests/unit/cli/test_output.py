@@ -1,0 +1,126 @@
+"""What the command prints: text of strangers as text, words for people, tabs for programs, exit codes."""
+
+import io
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+import typer
+from rich.console import Console
+from typer.testing import CliRunner
+
+from services import cli
+from services.cli import app, beside, data
+from services.cli.client import Client
+from services.cli.demo import play
+from services.cli.stories import Teller
+from services.runtime.errors import BadMessage, Misconfigured
+from services.runtime.http import VERSION
+from services.runtime.telemetry import coloured
+
+ROOT = Path(__file__).parents[3]
+HOSTILE = "[/b] [red]Vera[/red]\x1b]0;owned\x07 \x9b31m Väinö\t1\n2"
+SHOWN = "[/b] [red]Vera[/red]�]0;owned� �31m Väinö 1 2"
+
+
+@pytest.fixture
+def terminal(monkeypatch: pytest.MonkeyPatch) -> io.StringIO:
+    file = io.StringIO()
+    monkeypatch.setattr(beside, "out", Console(file=file, force_terminal=True, width=200, color_system=None))
+    return file
+
+
+def test_a_table_shows_the_text_of_strangers_as_text(terminal: io.StringIO) -> None:
+    beside.show_table(("id", "name"), [(1, HOSTILE), (2, None)], "none")
+    first, second, *_ = terminal.getvalue().splitlines()
+    assert first.split() == ["id", "name"]
+    assert SHOWN in second
+
+
+def test_programs_get_one_line_a_row(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(beside, "out", Console(file=io.StringIO()))
+    beside.show_table(("id", "name"), [(1, HOSTILE + "\r\n\u2028x")], "none")
+    assert capsys.readouterr().out.splitlines() == ["id\tname", f"1\t{SHOWN}   x"]
+
+
+def test_a_sentence_is_neither_marked_up_nor_cut_into_lines(terminal: io.StringIO) -> None:
+    beside.say("[bold]policy.yaml[/x]: in order \x1b[2J " + "x" * 300)
+    assert terminal.getvalue() == "[bold]policy.yaml[/x]: in order �[2J " + "x" * 300 + "\n"
+
+
+def test_a_complaint_keeps_the_words_of_whoever_was_wrong(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["lead-router", "policy", "check", str(tmp_path / "[/x] [red].yaml")])
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    assert ended.value.code == 1
+    assert "[/x] [red].yaml: No such file or directory" in capsys.readouterr().err
+
+
+def test_names_of_all_alphabets_end_no_command(monkeypatch: pytest.MonkeyPatch) -> None:
+    raw = io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(raw, encoding="ascii"))
+    monkeypatch.setattr(sys, "argv", ["lead-router", "--help"])
+    with pytest.raises(SystemExit):
+        cli.main()
+    sys.stdout.write("Väinö")
+    sys.stdout.flush()
+    assert raw.getvalue().endswith(b"V\\xe4in\\xf6")
+
+
+def test_the_version_is_one() -> None:
+    said = CliRunner().invoke(app, ["--version"])
+    assert (said.exit_code, said.output) == (0, f"lead-router {VERSION}\n")
+    assert tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"] == VERSION
+    assert f":-{VERSION}}}" in (ROOT / "docker-compose.yml").read_text()
+
+
+@pytest.mark.parametrize(
+    ("words", "known"),
+    [
+        (("token", "create", "--role", "boss"), "marketing"),
+        (("dead", "list", "--stage", "kitchen"), "scoring"),
+        (("channel", "deliveries", "--state", "lost"), "gave_up"),
+    ],
+)
+def test_a_word_that_is_none_of_the_known_is_refused_with_them(words: tuple[str, ...], known: str) -> None:
+    assert data.tokens
+    typer.main.get_command(app)
+    said = CliRunner().invoke(app, list(words))
+    assert said.exit_code == 2
+    assert known in said.output
+
+
+async def test_a_story_that_is_none_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "access.json").write_text('{"url": "http://127.0.0.1:9"}')
+    with pytest.raises(BadMessage, match="no story 'nonsense'; one of named account, MQL"):
+        await play(tmp_path, Console(file=io.StringIO()), ["MQL", "nonsense"])
+
+
+async def test_a_story_without_those_before_it_says_so() -> None:
+    teller = Teller(Client({"url": "http://127.0.0.1:9"}))
+    for tell in (teller.again, teller.answers):
+        (seen,) = [one async for one in tell()]
+        assert (seen.kept, seen.seen) == (False, "play the stories before it too")
+    await teller.client.close()
+
+
+@pytest.mark.parametrize("content", ["{", "[]", "{}"])
+def test_a_damaged_access_file_is_told(tmp_path: Path, content: str) -> None:
+    (tmp_path / "access.json").write_text(content)
+    with pytest.raises(Misconfigured, match="is damaged"):
+        Client.from_folder(tmp_path)
+
+
+def test_colours_stand_on_terminals_only_and_nowhere_when_not_wanted(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Terminal(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    assert coloured(Terminal())
+    assert not coloured(io.StringIO())
+    monkeypatch.setenv("NO_COLOR", "1")
+    assert not coloured(Terminal())

@@ -133,9 +133,11 @@ class Outgoing:
         self._clock = clock or SystemClock()
         try:
             self._base = httpx.URL(base_url)
-        except httpx.InvalidURL as error:
+        except httpx.InvalidURL:
+            self._base = httpx.URL()
+        if not self._base.host:
             msg = "the address is no URL; write it as https://host/path"
-            raise Refused(msg, code="address_refused") from error
+            raise Refused(msg, code="address_refused")
         self._call_s = call_s
         self._local = by_operator and settings.environment == "local" and self._base.host in _LOOPBACK
         self._ours = networks_of(settings)

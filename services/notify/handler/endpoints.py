@@ -20,7 +20,10 @@ from services.runtime.errors import BadMessage, Refused
 
 NAME_MAX: Final = 64
 LIST_MAX: Final = 100
+LISTED_MAX: Final = 200  # characters
 SECRET_BYTES: Final = 32
+# Values of kinds that are called.
+ADDRESSES: Final = ("url", "api", "domain")
 
 
 class Draft(msgspec.Struct, kw_only=True):
@@ -209,9 +212,10 @@ def _check_value(one: Field, value: str) -> None:
 
 
 def _check(kind: Kind, options: Mapping[str, str], given: Mapping[str, str]) -> None:
-    url = given.get("url")
-    if url is not None and not url.startswith(("https://", "http://")):
-        raise _invalid("url: write it as https://host/path")
+    for name in ADDRESSES:
+        address = given.get(name) or options.get(name)
+        if address and not address.startswith(("https://", "http://")):
+            raise _invalid(f"{name}: write it as https://host/path")
     problem = kind.check(options, given)
     if problem is not None:
         raise _invalid(problem)
@@ -221,8 +225,10 @@ def _check_lists(draft: Draft) -> None:
     unknown = set(draft.kinds or ()) - set(delivery.KINDS)
     if unknown:
         raise _invalid(f"kinds: {', '.join(sorted(unknown))[:100]}; one or more of {', '.join(delivery.KINDS)}")
-    if max(len(draft.reps), len(draft.segments)) > LIST_MAX:
-        raise _invalid(f"reps, segments: at most {LIST_MAX} each")
+    if max(len(draft.reps), len(draft.segments)) > LIST_MAX or any(
+        len(one) > LISTED_MAX for one in (*draft.reps, *draft.segments)
+    ):
+        raise _invalid(f"reps, segments: at most {LIST_MAX} each, of at most {LISTED_MAX} characters")
     if draft.concurrency is not None and not 1 <= draft.concurrency <= 4:
         raise _invalid("concurrency: from 1 to 4")
     if draft.per_s is not None and not 0.01 <= draft.per_s <= 1000:

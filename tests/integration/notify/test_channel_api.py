@@ -91,6 +91,9 @@ async def test_a_channel_from_first_to_last_and_its_secrets_are_never_shown(rig:
         ({"kind": "webhook", "values": {"url": "https://x.example"}, "kinds": ["gossip"]}, "kinds: gossip"),
         ({"kind": "webhook", "name": "\u202e\n", "values": {"url": "https://x.example"}}, "name:"),
         ({"kind": "webhook", "values": {"url": "https://[::1"}}, "no URL"),
+        ({"kind": "pipedrive", "values": {"domain": "x.pipedrive.com", "token": "t"}}, "domain: write it as"),
+        ({"kind": "slack_bot", "values": {"api": "slack.com/api", "token": "t"}}, "api: write it as"),
+        ({"kind": "webhook", "values": {"url": "https://x.example"}, "reps": ["r" * 201]}, "reps, segments:"),
     ],
 )
 async def test_what_is_wrong_with_a_channel_is_said(rig: Rig, body: dict, words: str) -> None:

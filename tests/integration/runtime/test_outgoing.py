@@ -81,6 +81,14 @@ async def test_an_address_is_called_as_it_was_given(base: str, path: str, called
     assert [one.path for one in far.requests] == [called]
 
 
+@pytest.mark.parametrize(
+    "none", ["", "crm.example", "crm.example/path", "https://", "https://[::1", "mailto:a@b.example"]
+)
+def test_what_is_no_address_is_refused_before_it_is_called(none: str) -> None:
+    with pytest.raises(Refused, match="write it as https"):
+        Outgoing(CONF, none)
+
+
 @pytest.mark.parametrize("host", ["mail..example", f"{'a' * 64}.example", ".example"])
 async def test_a_name_that_can_be_none_is_refused(host: str) -> None:
     with pytest.raises(Refused, match="no name of a host"):

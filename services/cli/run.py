@@ -13,7 +13,7 @@ from typing import Final
 import structlog
 from rich.console import Console
 
-from services.cli.compose import Mode, Rooms, application, consumes, database, rooms, shows, stages
+from services.cli.compose import Mode, Rooms, Service, application, consumes, database, rooms, shows, stages
 from services.cli.first_start import First, first_start
 from services.cli.screen import show_ready
 from services.eventlog.lease import expire_all
@@ -28,6 +28,8 @@ log = structlog.get_logger(__name__)
 
 EXIT_SOFTWARE: Final = 70  # sysexits.h: an internal fault, start me again
 EXIT_MISCONFIGURED: Final = 78  # sysexits.h EX_CONFIG: starting again will not help
+# Enough to roll back and give leases back: also for those whose turn comes when the time is over.
+LAST_S: Final = 0.5
 
 
 class Ending:
@@ -36,6 +38,14 @@ class Ending:
     def __init__(self) -> None:
         self.stop = asyncio.Event()
         self.code = 0
+        self._until: float | None = None
+
+    def left_s(self, whole_s: float) -> float:
+        """What is left of the `whole_s` seconds in which the whole process ends, from the first time this is asked."""
+        now = asyncio.get_running_loop().time()
+        if self._until is None:
+            self._until = now + whole_s
+        return max(LAST_S, self._until - now)
 
     def fatal(self, error: Exception) -> None:
         """A stage has met a bug or a wrong position: nothing more is committed; the supervisor starts us again."""
@@ -79,7 +89,14 @@ async def _work(have: Rooms, mode: Mode, ending: Ending, stack: AsyncExitStack) 
     url = settings.local_url
     # The port first: a taken port must stop us before anything is consumed.
     await server.start()
-    stack.push_async_callback(server.stop, settings.shutdown_s / 2)
+
+    async def stop_server() -> None:
+        await server.stop(min(settings.shutdown_s / 2, ending.left_s(settings.shutdown_s)))
+
+    async def stop_service(service: Service) -> None:
+        await service.stop(ending.left_s(settings.shutdown_s))
+
+    stack.push_async_callback(stop_server)
     # Channels are registered by now: every room and stage has been built.
     await have.listener.start()
     stack.push_async_callback(have.listener.stop)
@@ -92,7 +109,7 @@ async def _work(have: Rooms, mode: Mode, ending: Ending, stack: AsyncExitStack) 
     for service in built:
         have.loops.check(service.name, service.ready)
         await service.start(consume=service.name in working)
-        stack.push_async_callback(service.stop, settings.shutdown_s)
+        stack.push_async_callback(stop_service, service)
     have.loops.check("log", have.log.healthy)
     have.loops.started()
     watchdog = Watchdog(have.loops, have.clock)

@@ -1,5 +1,6 @@
 """The stage `notify`, put together: log → handler → notices → streams."""
 
+import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
@@ -34,6 +35,8 @@ from services.runtime.secretbox import SecretBox
 from services.runtime.settings import Settings
 
 STAGE: Final[StageName] = "notify"
+# What channels get to settle in, however long the consumer took.
+CLOSING_S: Final = 0.5
 
 
 class Channels:
@@ -222,10 +225,12 @@ class NotifyService:
 
     async def stop(self, deadline_s: float) -> None:
         """Stop reading, then end the streams; the HTTP server may stop before or after."""
+        loop = asyncio.get_running_loop()
+        until = loop.time() + deadline_s
         if self._consuming:
             await self.consumer.stop(deadline_s)
         if self._channels is not None:
-            await self._channels.stop(min(5.0, deadline_s))
+            await self._channels.stop(max(CLOSING_S, min(5.0, until - loop.time())))
         await self._inbox_channel.stop()
         await self._site_channel.stop()
 

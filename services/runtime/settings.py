@@ -120,14 +120,14 @@ class Settings(BaseSettings):
         host = EVERYWHERE.get(self.host, self.host)
         return f"http://{f'[{host}]' if ':' in host else host}:{self.port}"
 
-    @field_validator("public_url")
+    @field_validator("public_url", "hubspot_url")
     @classmethod
     def _address(cls, text: str | None) -> str | None:
         if text is None:
             return None
         parts = urlsplit(text.strip())
         if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
-            # Every link in every message begins with it; chats refuse messages with links that are none.
+            # Every link in every message begins with the first; chats refuse messages with links that are none.
             msg = "write it as https://leads.example.com"
             raise ValueError(msg)
         return text.strip().rstrip("/")

@@ -85,7 +85,7 @@ MEANINGS = {
     "event_max_bytes": "Largest single event",
     "nesting_max": "Deepest JSON",
     "ingest_queue_max": "Events that may wait for their commit; beyond it the answer is 429",
-    "shutdown_s": "Seconds that a stage gets to finish at SIGTERM",
+    "shutdown_s": "Seconds that a process gets to finish at SIGTERM",
 }
 
 

@@ -82,6 +82,10 @@ def test_the_public_address_is_one(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("LEAD_ROUTER_PUBLIC_URL", none)
         with pytest.raises(ValidationError, match="write it as https"):
             Settings()
+    monkeypatch.delenv("LEAD_ROUTER_PUBLIC_URL")
+    monkeypatch.setenv("LEAD_ROUTER_HUBSPOT_URL", "api.hubapi.com")
+    with pytest.raises(ValidationError, match="write it as https"):
+        Settings()
 
 
 def test_every_number_has_a_range() -> None:

@@ -19,6 +19,7 @@ HEAD_TIMEOUT_S = 15.0
 KEEP_ALIVE_S = 75
 BACKLOG = 2048
 CONNECTIONS_MAX = 20_000
+NOT_OURS = (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT)
 
 
 class _Protocol(HttpToolsProtocol):
@@ -145,22 +146,37 @@ class Server:
             msg = f"LEAD_ROUTER_HOST={self._host} is not an address of this machine: {error}"
             raise Misconfigured(msg) from error
         sockets: list[socket.socket] = []
+        foreign: OSError | None = None
+        # `::` alone takes IPv4 too, as people expect of "everywhere"; a name of both gets a socket for each.
+        both = len({one[0] for one in found}) > 1
         for family, kind, protocol, _, address in dict.fromkeys(found):
-            made = socket.socket(family, kind, protocol)
-            made.setblocking(False)
-            made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            if family == socket.AF_INET6:
-                made.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
             try:
-                made.bind(address)
-                made.listen(BACKLOG)
+                sockets.append(_listening(family, kind, protocol, address, v6_only=both))
             except OSError as error:
-                made.close()
+                if error.errno in NOT_OURS:
+                    foreign = error  # such as ::1 for localhost where IPv6 is switched off: the others may do
+                    continue
                 for other in sockets:
                     other.close()
                 raise Misconfigured(_why(self._host, self.port, error)) from error
-            sockets.append(made)
+        if not sockets:
+            raise Misconfigured(_why(self._host, self.port, foreign or OSError("no address"))) from foreign
         return sockets
+
+
+def _listening(family: int, kind: int, protocol: int, address: Any, *, v6_only: bool) -> socket.socket:
+    made = socket.socket(family, kind, protocol)
+    try:
+        made.setblocking(False)
+        made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if family == socket.AF_INET6:
+            made.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, int(v6_only))
+        made.bind(address)
+        made.listen(BACKLOG)
+    except OSError:
+        made.close()
+        raise
+    return made
 
 
 def _why(host: str, port: int, error: OSError) -> str:
@@ -168,6 +184,6 @@ def _why(host: str, port: int, error: OSError) -> str:
         return f"port {port} is taken by another program; set LEAD_ROUTER_PORT to a free one (LEAD_ROUTER_PORT=8001 make run)"
     if error.errno == errno.EACCES:
         return f"port {port} is not ours to take (below 1024 needs root); set LEAD_ROUTER_PORT to 1024 or more"
-    if error.errno == errno.EADDRNOTAVAIL:
+    if error.errno in NOT_OURS:
         return f"LEAD_ROUTER_HOST={host} is not an address of this machine; 127.0.0.1 and 0.0.0.0 always are"
     return f"cannot listen on {host}:{port}: {error}"

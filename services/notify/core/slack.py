@@ -81,7 +81,7 @@ def message(
     ]
     if again:
         small.append("this may have been sent before")
-    blocks.append({"type": "context", "elements": [{"type": "mrkdwn", "text": " · ".join(small)}]})
+    blocks.append({"type": "context", "elements": [_mrkdwn(" · ".join(small))]})
     return {"text": escaped(f"{title}. {note or notice.why}", 1000), "blocks": _bounded([b for b in blocks if b])}
 
 
@@ -149,7 +149,12 @@ def _button(label: str, action: str, *, value: str | None = None, url: str | Non
 
 
 def _section(text: str) -> dict[str, Any]:
-    return {"type": "section", "text": {"type": "mrkdwn", "text": text[:SECTION_MAX]}}
+    return {"type": "section", "text": _mrkdwn(text)}
+
+
+def _mrkdwn(text: str) -> dict[str, Any]:
+    # Verbatim: else Slack itself makes links and mentions of what merely looks like one, in a lead's name too.
+    return {"type": "mrkdwn", "text": text[:SECTION_MAX], "verbatim": True}
 
 
 def _at(at: datetime) -> str:

@@ -222,6 +222,29 @@ async def test_the_api_describes_itself_without_a_cdn(http: httpx.AsyncClient) -
     assert (await http.get("/docs")).status_code == 404
 
 
+@pytest.mark.parametrize("ours", ["127.0.0.1", "[::1]"])
+async def test_everywhere_is_both_families(ours: str) -> None:
+    server = Server(build(), "::", 0)
+    await server.start()
+    try:
+        async with httpx.AsyncClient() as client:
+            assert (await client.get(f"http://{ours}:{server.port}/nothing")).status_code == 404
+    finally:
+        await server.stop(1)
+
+
+async def test_an_address_that_is_not_ours_keeps_no_other_from_being_listened_to(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def resolved(*_: object, **__: object) -> list[tuple[object, ...]]:
+        return [(socket.AF_INET, socket.SOCK_STREAM, 0, "", (one, 0)) for one in ("192.0.2.1", "127.0.0.1")]
+
+    monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", resolved)
+    server = Server(build(), "leads.internal", 0)
+    await server.start()
+    await server.stop(1)
+
+
 async def test_a_taken_port_is_said_plainly(served: Server) -> None:
     with pytest.raises(Misconfigured, match=f"port {served.port} is taken.*LEAD_ROUTER_PORT"):
         await Server(build(), "127.0.0.1", served.port).start()

@@ -68,6 +68,8 @@ def texts(blocks) -> list[str]:
 
 def held_to_limits(told) -> None:
     blocks = told["blocks"]
+    for place in [b["text"] for b in blocks if "text" in b] + [e for b in blocks for e in b.get("elements", ())]:
+        assert place["type"] != "mrkdwn" or place["verbatim"] is True
     assert 0 < len(blocks) <= 50
     assert len(json.dumps(blocks, ensure_ascii=False).encode()) <= slack.BLOCKS_MAX
     for text in texts(blocks):

@@ -59,7 +59,6 @@ def test_values_out_of_range_are_refused(monkeypatch: pytest.MonkeyPatch, name: 
     [
         ("127.0.0.1", "http://127.0.0.1:8000"),
         ("0.0.0.0", "http://127.0.0.1:8000"),
-        # What listens at :: takes no IPv4 (services/runtime/server.py).
         ("::", "http://[::1]:8000"),
         ("fd00::7", "http://[fd00::7]:8000"),
         ("leads.internal", "http://leads.internal:8000"),

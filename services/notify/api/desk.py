@@ -7,7 +7,8 @@ import msgspec
 from prometheus_client import Counter
 
 from services.eventlog.ports import Connection
-from services.notify.core.notice import ALERTS, OPEN_STATES, Notice, ShownSay, decode, encode, shown
+from services.notify.api.inbox import ALERT, OPEN
+from services.notify.core.notice import OPEN_STATES, Notice, ShownSay, decode, encode, shown
 from services.notify.store.notices import INBOX_CHANNEL, notices_of
 from services.runtime.clock import Clock
 from services.runtime.db import Database
@@ -24,11 +25,6 @@ SAID = Counter(
     registry=REGISTRY,
 )
 
-# Still something to do or to know: not read, and no alert that the rep had in time and that is over.
-_ALERT: Final = f"kind IN ({', '.join(repr(kind) for kind in sorted(ALERTS))})"
-_OPEN: Final = f"""
-state IN ('new', 'joined') AND read_at IS NULL
-  AND (NOT {_ALERT} OR fresh_until IS NULL OR fresh_until > $2 OR delivered_at IS NULL)"""
 _COLUMNS: Final = "seq, body::text AS body, delivered_at, read_at, kind, fresh_until"
 
 
@@ -51,9 +47,9 @@ class RepDesk:
         now = self._clock.now()
         async with self._db.raw() as pg, pg.transaction(isolation="repeatable_read", readonly=True):
             seq = await pg.fetchval("SELECT seq FROM notify.inbox WHERE rep_id = $1", rep)
-            count = await pg.fetchval(f"SELECT count(*) FROM notify.notice WHERE rep_id = $1 AND {_OPEN}", rep, now)
+            count = await pg.fetchval(f"SELECT count(*) FROM notify.notice WHERE rep_id = $1 AND {OPEN}", rep, now)
             rows = await pg.fetch(
-                f"SELECT {_COLUMNS} FROM notify.notice WHERE rep_id = $1 AND {_OPEN} ORDER BY seq DESC LIMIT $3",
+                f"SELECT {_COLUMNS} FROM notify.notice WHERE rep_id = $1 AND {OPEN} ORDER BY seq DESC LIMIT $3",
                 rep,
                 now,
                 limit,
@@ -63,7 +59,7 @@ class RepDesk:
     async def past(self, rep: str, limit: int) -> list[Listed]:
         """Notices that need nothing any more, newest change first."""
         now = self._clock.now()
-        query = f"SELECT {_COLUMNS} FROM notify.notice WHERE rep_id = $1 AND NOT ({_OPEN}) ORDER BY seq DESC LIMIT $3"
+        query = f"SELECT {_COLUMNS} FROM notify.notice WHERE rep_id = $1 AND NOT ({OPEN}) ORDER BY seq DESC LIMIT $3"
         async with self._db.raw() as pg:
             return [_listed(row, now) for row in await pg.fetch(query, rep, now, limit)]
 
@@ -85,8 +81,8 @@ class RepDesk:
         """Mark everything the rep has missed as read; returns how many."""
         now = self._clock.now()
         query = f"""
-            UPDATE notify.notice SET read_at = $2 WHERE rep_id = $1 AND {_OPEN}
-               AND (kind = 'you_missed' OR ({_ALERT} AND fresh_until <= $2))
+            UPDATE notify.notice SET read_at = $2 WHERE rep_id = $1 AND {OPEN}
+               AND (kind = 'you_missed' OR ({ALERT} AND fresh_until <= $2))
             RETURNING id"""
         async with self._db.raw() as pg:
             return len(await pg.fetch(query, rep, now))

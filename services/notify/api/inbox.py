@@ -1,16 +1,13 @@
 """A rep's notices: the list, the stream, and "read"."""
 
-from datetime import datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 import msgspec
-import sqlalchemy as sa
 from fastapi import APIRouter, Depends, Query
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
-from services.notify import tables
 from services.notify.api.stream import EventStream
 from services.notify.channels.inbox import InboxChannel
 from services.notify.core.notice import ALERTS, OPEN_STATES, Notice, decode, shown
@@ -21,6 +18,18 @@ from services.runtime.errors import LeadRouterError, Refused
 from services.runtime.http import ApiError, Cursor, Limit, decode_cursor, encode_cursor
 
 SEQ_MAX = 2**63 - 1
+# Of the alerts; and what is still something to do or to know at $2: not read, and no alert that the rep had in time and
+# that is over.
+ALERT: Final = f"kind IN ({', '.join(repr(kind) for kind in sorted(ALERTS))})"
+OPEN: Final = f"""
+state IN ({", ".join(repr(state) for state in sorted(OPEN_STATES))}) AND read_at IS NULL
+  AND (NOT {ALERT} OR fresh_until IS NULL OR fresh_until > $2 OR delivered_at IS NULL)"""
+_PAGE: Final = """
+SELECT seq, body::text AS body, delivered_at FROM notify.notice
+ WHERE rep_id = $1 AND seq < $3 AND {which} ORDER BY seq DESC LIMIT $4"""
+PAGE: Final = _PAGE.format(which="$2::timestamptz IS NOT NULL")
+PAGE_OPEN: Final = _PAGE.format(which=OPEN)
+READ: Final = "UPDATE notify.notice SET read_at = coalesce(read_at, $2) WHERE id = $3 AND rep_id = $1 RETURNING id"
 REP = Query(max_length=200, description="Whose inbox; only the role admin may name another")
 
 
@@ -35,41 +44,17 @@ class Inbox:
         self, rep: str, limit: int, before: int | None = None, *, open_only: bool = False
     ) -> tuple[list[Notice], int | None]:
         """Notices of `rep`, newest change first, and the seq to go on from (None at the end)."""
-        t, now = tables.notice, self._clock.now()
-        query = sa.select(t.c.seq, sa.cast(t.c.body, sa.Text), t.c.delivered_at).where(t.c.rep_id == rep)
-        if before is not None:
-            query = query.where(t.c.seq < before)
-        if open_only:
-            query = query.where(_open(now))
-        async with self._db.begin() as connection:
-            rows = (await connection.execute(query.order_by(t.c.seq.desc()).limit(limit + 1))).all()
-        items = [shown(decode(body), now, delivered=at is not None) for _, body, at in rows[:limit]]
-        return items, rows[limit - 1][0] if len(rows) > limit else None
+        now = self._clock.now()
+        start = SEQ_MAX if before is None else before
+        async with self._db.raw() as pg:
+            rows = await pg.fetch(PAGE_OPEN if open_only else PAGE, rep, now, start, limit + 1)
+        items = [shown(decode(row["body"]), now, delivered=row["delivered_at"] is not None) for row in rows[:limit]]
+        return items, rows[limit - 1]["seq"] if len(rows) > limit else None
 
     async def read(self, rep: str, notice_id: str) -> bool:
         """Mark one notice as read; False when the rep has no such notice."""
-        t = tables.notice
-        mark = sa.update(t).where(t.c.id == notice_id, t.c.rep_id == rep)
-        async with self._db.begin() as connection:
-            done = await connection.execute(
-                mark.values(read_at=sa.func.coalesce(t.c.read_at, self._clock.now())).returning(t.c.id)
-            )
-            return done.first() is not None
-
-
-def _open(now: datetime) -> sa.ColumnElement[bool]:
-    """Still something to do or to know: not read, and no alert that the rep had in time and that is over."""
-    t = tables.notice
-    return sa.and_(
-        t.c.state.in_(OPEN_STATES),
-        t.c.read_at.is_(None),
-        sa.or_(
-            t.c.kind.not_in(ALERTS),
-            t.c.fresh_until.is_(None),
-            t.c.fresh_until > now,
-            t.c.delivered_at.is_(None),
-        ),
-    )
+        async with self._db.raw() as pg:
+            return await pg.fetchval(READ, rep, self._clock.now(), notice_id) is not None
 
 
 def whose(identity: Identity, rep: str | None) -> str:

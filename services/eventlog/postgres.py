@@ -1,12 +1,12 @@
 """The log in PostgreSQL: tables in the database that is there anyway.
 
 Offsets are gap-free: a partition's row counts them and stays locked until the commit, so they become visible in order.
-Readers are woken in this process at once, in others by a throttled NOTIFY, and poll in any case.
+Readers of this process get what it writes from its hands, others are woken by a throttled NOTIFY; all poll in any case.
 Owns `log.partition` and `log.record`.
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 import asyncpg
@@ -19,7 +19,7 @@ from services.eventlog.core.murmur2 import partition_of
 from services.eventlog.core.retention import keep_days
 from services.eventlog.fence import translate
 from services.eventlog.gather import Gather, Item
-from services.eventlog.ports import AppendArguments, Connection, Encode, Staged
+from services.eventlog.ports import AppendArguments, Connection, Encode, Record, Staged
 from services.eventlog.postgres_read import CALL_TIMEOUT_S, PostgresReader
 from services.eventlog.wakes import Wakes
 from services.runtime.db import AWAY, Database, Listener
@@ -28,7 +28,7 @@ from services.runtime.settings import Settings
 
 log = structlog.get_logger(__name__)
 
-APPEND: Final = "SELECT log.append($1::text[], $2::int[], $3::bytea[], $4::bytea[])"
+PUT: Final = "SELECT topic, part, base, at_ms FROM log.put($1::text[], $2::int[], $3::bytea[], $4::bytea[])"
 MAKE_PARTITIONS: Final = """
 INSERT INTO log.partition (topic, part) SELECT $1, generate_series(0, $2::int - 1)
  WHERE NOT EXISTS (SELECT 1 FROM log.partition WHERE topic = $1)
@@ -37,6 +37,39 @@ COUNT_PARTITIONS: Final = "SELECT count(*) FROM log.partition WHERE topic = $1"
 DAYS_AHEAD: Final = 3
 HOUSEKEEPING_S: Final = 3600.0
 HEALTHY_TIMEOUT_S: Final = 3.0
+
+
+class Placed(Staged, frozen=True):
+    """Records that lie in the log as soon as their transaction has committed. There is no row to publish.
+
+    Attributes:
+        records: By topic, in the order of their offsets within a partition.
+    """
+
+    records: Mapping[str, Sequence[Record]] = {}
+
+
+async def put(pg: Connection, arguments: AppendArguments) -> Placed:
+    """Append in the transaction of `pg`, as its last statement: it locks the counters of the log."""
+    nexts: dict[tuple[str, int], tuple[int, int]] = {}
+    for topic, part, base, at_ms in await pg.fetch(PUT, *arguments):
+        nexts[topic, part] = base, at_ms
+    records: dict[str, list[Record]] = {}
+    for topic, part, key, value in zip(*arguments, strict=True):
+        offset, at_ms = nexts[topic, part]
+        nexts[topic, part] = offset + 1, at_ms
+        records.setdefault(topic, []).append(Record(part, offset, key, value, at_ms))
+    return Placed("", 0, b"", [], records)
+
+
+def arguments_of(items: Sequence[Item]) -> AppendArguments:
+    """The arguments of `log.append` and `log.put`: topics, partitions, keys, values."""
+    return (
+        [message.topic for message, _ in items],
+        [part for _, part in items],
+        [message.key for message, _ in items],
+        [message.value for message, _ in items],
+    )
 
 
 class PostgresWriter:
@@ -58,19 +91,16 @@ class PostgresWriter:
         await self._gather.close(CALL_TIMEOUT_S)
 
     async def _send(self, items: list[Item]) -> None:
-        topics = [message.topic for message, _ in items]
-        keys = [message.key for message, _ in items]
-        values = [message.value for message, _ in items]
         try:
             async with self._db.raw() as pg:
-                await pg.execute(APPEND, topics, [part for _, part in items], keys, values)
+                placed = await put(pg, arguments_of(items))
         except LeadRouterError:
             raise
         except (asyncpg.PostgresError, *AWAY) as error:
             raise translate(error) from error
-        self._wakes.touch(topics)
-        for topic in set(topics):
-            metrics.PUBLISHED.labels(topic).inc(topics.count(topic))
+        self._wakes.placed(placed.records)
+        for topic, records in placed.records.items():
+            metrics.PUBLISHED.labels(topic).inc(len(records))
 
 
 class PostgresOutbox:
@@ -87,18 +117,11 @@ class PostgresOutbox:
     def append_arguments(self, messages: Sequence[Message]) -> AppendArguments:
         """The four arguments of `log.append`, for a stage that calls it inside a function of its own, as the last."""
         self._touched.update(message.topic for message in messages)
-        return (
-            [message.topic for message in messages],
-            [self._log.place(message) for message in messages],
-            [message.key for message in messages],
-            [message.value for message in messages],
-        )
+        return arguments_of([(message, self._log.place(message)) for message in messages])
 
     async def stage(self, pg: Connection, messages: Sequence[Message]) -> Staged | None:
         """Append `messages`; must be the last statement, since it locks the counters of the log."""
-        if messages:
-            await pg.execute(APPEND, *self.append_arguments(messages))
-        return None
+        return await put(pg, self.append_arguments(messages)) if messages else None
 
     async def stage_payload(self, pg: Connection, payload: bytes) -> Staged | None:
         """Make the messages of `payload` and append them."""
@@ -110,10 +133,14 @@ class PostgresOutbox:
         """Not with this log: see `direct`."""
         raise TypeError("the PostgreSQL log has no outbox rows: ask `direct` first")
 
-    async def committed(self, staged: Staged | None = None) -> None:  # noqa: ARG002 the port's shape
-        """Wake the readers."""
-        touched, self._touched = self._touched, set()
-        self._wakes.touch(touched)
+    async def committed(self, staged: Staged | None = None) -> None:
+        """Give the records to the readers; without them, wake the readers."""
+        if isinstance(staged, Placed):
+            self._touched.difference_update(staged.records)
+            self._wakes.placed(staged.records)
+        else:
+            touched, self._touched = self._touched, set()
+            self._wakes.touch(touched)
 
     def rolled_back(self, staged: Staged) -> None:
         """Nothing to do."""

@@ -1,7 +1,10 @@
-"""Reading one topic of the log in PostgreSQL: looks for what is new when woken, and at times in any case."""
+"""Reading one topic of the log in PostgreSQL: takes what this process writes from its hands, looks for the rest.
+
+It looks when others say that there is something, when what it was handed does not follow what it has, and at times in
+any case.
+"""
 
 import asyncio
-import contextlib
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -36,6 +39,9 @@ READER_SESSION: Final = {
 EVER: Final = datetime(1970, 1, 1, tzinfo=UTC)
 # Records are fetched ahead for so many bytes, judged by the size of those before.
 FETCH_BYTES: Final = 16 << 20
+# What is handed over waits here up to so many records and bytes; a reader that falls behind looks for them later.
+HANDED_RECORDS: Final = 1000
+HANDED_BYTES: Final = 1 << 20
 CALL_TIMEOUT_S: Final = 35.0
 
 
@@ -47,7 +53,7 @@ class PostgresReader:
         self._topic = topic
         self._closed = closed
         self._wakes = wakes
-        self._woken = wakes.watch(topic)
+        self._woken = asyncio.Event()
         self._pg: asyncpg.Connection | None = None
         self._handed: dict[int, int] = {}  # partition to the next offset to hand out
         self._fetched: dict[int, int] = {}  # partition to the next offset to fetch
@@ -56,6 +62,10 @@ class PostgresReader:
         self._active = 1
         self._bytes_each = 1024.0
         self._more = True  # there may be records that we have not fetched and will not be told of
+        self._fetching = False
+        self._told = False  # something came during a fetch
+        self._waiting_bytes = 0  # of those handed over since nothing was ahead
+        wakes.watch(topic, self)
 
     async def assign(self, positions: Mapping[int, int]) -> None:
         """Read exactly these partitions, each from its offset."""
@@ -69,21 +79,49 @@ class PostgresReader:
 
     async def poll(self, max_records: int, max_wait_s: float) -> Sequence[Record]:
         """What is there, at once; waits up to `max_wait_s` only when nothing is."""
+        if not self._ahead and self._more:
+            await self._fetch(max_records)
         if not self._ahead:
             # After a fetch that took everything there is nothing to look for until somebody says so, or time is up.
-            if self._more or self._woken.is_set():
+            if not self._more:
                 self._woken.clear()
-                await self._fetch(max_records)
-            if not self._ahead:
-                with contextlib.suppress(TimeoutError):
+                try:
                     async with asyncio.timeout(max_wait_s):
                         await self._woken.wait()
-                self._woken.clear()
+                except TimeoutError:
+                    self._more = True
+            if not self._ahead and self._more:
                 await self._fetch(max_records)
         batch, self._ahead = self._ahead[:max_records], self._ahead[max_records:]
+        if not self._ahead:
+            self._waiting_bytes = 0
         for record in batch:
             self._handed[record.part] = record.offset + 1
         return batch
+
+    def look(self) -> None:
+        """There may be something new in the log."""
+        self._more = True
+        self._told = True
+        self._woken.set()
+
+    def offer(self, records: Sequence[Record]) -> None:
+        """Take what was committed just now, as far as it follows what we have; else look for it."""
+        if self._fetching or self._more or len(self._ahead) >= HANDED_RECORDS or self._waiting_bytes >= HANDED_BYTES:
+            self.look()  # what is in the log before these comes first
+            return
+        for record in records:
+            due = self._fetched.get(record.part)
+            if due is None or record.offset < due:
+                continue  # not ours, or seen already
+            if record.offset > due:
+                self.look()  # another has written in between
+                return
+            self._fetched[record.part] = due + 1
+            self._ahead.append(record)
+            self._waiting_bytes += len(record.value or b"")
+            self._since[record.part] = _before(record.at_ms)
+            self._woken.set()
 
     async def bounds(self, parts: Sequence[int]) -> Mapping[int, tuple[int, int]]:
         """Partition to (first offset still there, next offset to be written)."""
@@ -100,7 +138,7 @@ class PostgresReader:
 
     async def close(self) -> None:
         """Close the connection; safe to call twice."""
-        self._wakes.forget(self._topic, self._woken)
+        self._wakes.forget(self._topic, self)
         self._drop_connection()
         self._closed(self)
 
@@ -112,7 +150,11 @@ class PostgresReader:
         since = min(self._since.get(part, EVER) for part in parts)
         asked = [self._fetched[part] for part in parts]
         self._more = True  # until we know better: the query may fail
-        rows = await self._query(POLL, self._topic, parts, asked, limit, since)
+        self._told, self._fetching = False, True
+        try:
+            rows = await self._query(POLL, self._topic, parts, asked, limit, since)
+        finally:
+            self._fetching = False
         size = 0
         newest: dict[int, int] = {}
         for part, offset, key, value, at_ms in rows:
@@ -126,14 +168,13 @@ class PostgresReader:
             self._ahead.append(Record(part, offset, key, value, at_ms))
             newest[part] = at_ms
             size += len(value or b"") + len(key or b"")
-        # A partition that gave all that was asked for may have more.
-        self._more = len(rows) >= limit
+        # A partition that gave all that was asked for may have more; so may all when something came meanwhile.
+        self._more = self._told or len(rows) >= limit
         if rows:
             self._active = max(1, len(newest))
             self._bytes_each = max(64.0, size / len(rows))
         for part, at_ms in newest.items():
-            # Times rise with offsets, so older days need not be opened again; milliseconds are rounded.
-            self._since[part] = datetime.fromtimestamp(at_ms / 1000 - 0.001, UTC)
+            self._since[part] = _before(at_ms)
 
     async def _query(self, sql: str, *arguments: object) -> list[Any]:
         try:
@@ -152,3 +193,8 @@ class PostgresReader:
         if self._pg is not None:
             pg, self._pg = self._pg, None
             pg.terminate()
+
+
+def _before(at_ms: int) -> datetime:
+    """Times rise with offsets, so older days need not be opened again; milliseconds are rounded."""
+    return datetime.fromtimestamp(at_ms / 1000 - 0.001, UTC)

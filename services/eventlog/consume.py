@@ -1,6 +1,6 @@
 """The loop that drives a stage: read a batch, let the handler prepare it, let it apply it, go on.
 
-While batch N is applied, N+1 is polled and prepared. Leases say what to read, the fence inside the handler's
+While batch N is applied, N+1 is polled and prepared, and N+2 too where the handler allows it. Leases say what to read, the fence inside the handler's
 transaction decides; whatever goes wrong, the loop begins anew from the positions in `log.lease`:
 
     Conflict      reset, prepare again what was read, apply again; small growing pauses
@@ -64,6 +64,7 @@ class Consumer(Generic[W]):
         loops: Beaten as `consume.<stage>.<topic>` at every turn.
         outbox: The handler's outbox, if it has one: drained before partitions of an owner that is gone are read,
             flushed before partitions are given away.
+        depth: How many batches may be prepared while one is applied; see `BatchHandler`.
         on_fatal: Called once, from the loop, when it has ended by a bug or on purpose: end the process. Without one
             `ready` says so, and the watchdog ends the process since the loop no longer beats.
     """
@@ -80,6 +81,7 @@ class Consumer(Generic[W]):
         loops: Beats,
         *,
         outbox: Outbox | None = None,
+        depth: int = 1,
         on_fatal: Callable[[Exception], None] | None = None,
         clock: Clock | None = None,
     ) -> None:
@@ -91,6 +93,7 @@ class Consumer(Generic[W]):
         self._settings = settings
         self._loops = loops
         self._outbox = outbox
+        self._depth = depth
         self._on_fatal = on_fatal
         self._clock: Clock = clock or SystemClock()
         self._reader = log.reader(topic, f"lead-router-{stage}")
@@ -257,35 +260,39 @@ class Consumer(Generic[W]):
     # -- the inner loop: batches
 
     async def _pipeline(self) -> None:
-        ahead = self._look_ahead(self._positions)
+        ahead = Ahead(
+            self._stage, self._topic, self._reader, self._handler, self._settings, self._epochs, self._positions,
+            self._depth,
+        )  # fmt: skip
         try:
             while not self._stopping.is_set() and not self._leases.changed.is_set():
                 self._loops.beat(self._name)
                 await self._tick()
                 flight = await self._prepared(ahead)
-                read_to = ahead.read_to
-                ahead = self._look_ahead(read_to)
                 if flight is not None:
-                    ahead = await self._apply(flight, ahead)
+                    await self._apply(flight, ahead)
         finally:
             if await ahead.halt():
                 self._handler.reset()  # it may have noted what it read ahead, and that batch is not coming
 
-    def _look_ahead(self, read_to: Mapping[int, int], kept: Flight[W] | None = None) -> Ahead[W]:
-        return Ahead(self._stage, self._topic, self._reader, self._handler, self._settings, self._epochs, read_to, kept)
-
     async def _prepared(self, ahead: Ahead[W]) -> Flight[W] | None:
         """The batch polled ahead, with the work that the handler has prepared; None when nothing came."""
+        flight = await ahead.first()
+        if flight is None:
+            return None
         try:
-            return await ahead.flight()
+            await flight.ready()
         except Conflict as conflict:
-            flight = ahead.polled
-            if flight is None:
-                raise
-            return await self._again(flight, conflict, 1)
+            await ahead.halt()
+            await self._again(flight, conflict, 1)
+            ahead.drop()
+            await ahead.resume()
+        else:
+            ahead.take()
+        return flight
 
-    async def _again(self, flight: Flight[W], conflict: Exception, tries: int) -> Flight[W]:
-        """Prepare a batch again after a conflict, until that works."""
+    async def _again(self, flight: Flight[W], conflict: Exception, tries: int) -> None:
+        """Prepare a batch again after a conflict, until that works. Nothing else may be on its way."""
         while True:
             if tries > CONFLICTS_MAX:
                 raise StoppedLoudly(f"{self._stage} stops: one batch conflicts for ever: {conflict}", code="conflicts")
@@ -301,12 +308,11 @@ class Consumer(Generic[W]):
                     raise
                 conflict, tries = error, tries + 1
 
-    async def _apply(self, flight: Flight[W], ahead: Ahead[W]) -> Ahead[W]:
+    async def _apply(self, flight: Flight[W], ahead: Ahead[W]) -> None:
         tries = 0
         while True:
             try:
-                await self._apply_once(flight)
-                return ahead
+                return await self._apply_once(flight)
             except Exception as raised:
                 error = translate(raised)
                 if not isinstance(error, Conflict):
@@ -315,12 +321,8 @@ class Consumer(Generic[W]):
             tries += 1
             logger.info("batch conflicts", stage=self._stage, topic=self._topic, tries=tries, error=error.message)
             await ahead.halt()
-            kept, read_to = ahead.polled, ahead.read_to
-            flight = await self._again(flight, error, tries)
-            # What was polled is prepared anew; a poll cut short may have lost records on the way: read them again.
-            if kept is None:
-                await self._reader.assign(read_to)
-            ahead = self._look_ahead(read_to, kept)
+            await self._again(flight, error, tries)
+            await ahead.resume()
 
     async def _apply_once(self, flight: Flight[W]) -> None:
         batch, started = flight.batch, self._clock.monotonic()

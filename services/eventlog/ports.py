@@ -265,8 +265,10 @@ class Log(Protocol):
 class BatchHandler(Protocol[W]):
     """A stage's handler, driven by `eventlog.consume.Consumer`.
 
-    For batches N, N+1: `prepare(N+1)` may run while `apply(N)` is at work; `apply` runs strictly in order. When
-    `apply` raises `Conflict`, the consumer calls `reset()`, prepares the batch again and applies it again.
+    For batches N, N+1: `prepare(N+1)` may run while `apply(N)` is at work; `apply` runs strictly in order. A consumer of
+    `depth` 2 also begins `prepare(N+2)` while `prepare(N+1)` runs, in this order, and then the handler itself sees to it
+    that N+2 builds upon N+1. When either raises `Conflict`, the consumer ends what else is prepared, calls `reset()`,
+    prepares the batch again, and afterwards those behind it.
     """
 
     async def prepare(self, batch: Batch) -> W:

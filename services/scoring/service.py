@@ -104,7 +104,7 @@ class ScoringService:
             )
 
         events = leased(TRACKING_EVENTS.name)
-        self.consumer = consumer(TRACKING_EVENTS.name, self.handler, events, outbox=self.outbox)
+        self.consumer = consumer(TRACKING_EVENTS.name, self.handler, events, outbox=self.outbox, depth=2)
         self.outcomes = consumer(LEAD_OUTCOMES.name, OutcomesHandler(db), leased(LEAD_OUTCOMES.name))
         self.sweeper = Sweeper(
             db, STAGE, TRACKING_EVENTS.name, events, aside, policies, directory, clock, settings.sweep_leads_per_s

@@ -261,7 +261,8 @@ async def chaos(postgres: EmbeddedPostgres, brokers: int, run: Run) -> None:
     seed = seed_of_the_day()
     print(f"seed {seed}")
     server = url_of(postgres.url, "postgres")
-    settings = {"lease_s": LEASE_S, "heartbeat_s": 0.3, "partitions": 6, "watchdog_s": 60}
+    # Small batches: whoever comes back has some behind it and looks two ahead.
+    settings = {"lease_s": LEASE_S, "heartbeat_s": 0.3, "partitions": 6, "watchdog_s": 60, "batch_max_records": 60}
     world_ = a_world(server, None, brokers=brokers, **settings)
     world = await asyncio.to_thread(world_.__enter__)
     try:

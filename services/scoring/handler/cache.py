@@ -49,6 +49,11 @@ class Cache:
         self.settled.clear()
         self.settled_leads.clear()
 
+    def missing(self, keys: Iterable[bytes]) -> set[bytes]:
+        """Those of which `held` will know nothing, unless it is told."""
+        settled, leads = self.settled, self.settled_leads
+        return {key for key in keys if (link := settled.get(key)) is None or link.lead not in leads}
+
     def held(self, keys: Iterable[bytes]) -> tuple[dict[bytes, Link], dict[bytes, Lead]]:
         """What need not be looked up."""
         links: dict[bytes, Link] = {}

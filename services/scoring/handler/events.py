@@ -1,6 +1,6 @@
 """One batch of `tracking.events`: read ahead and folded in `prepare`, written in one round trip in `apply`.
 
-While batch N commits, N+1 is decoded, looked up and folded. What batch N changed and N+1's look-up could not see yet
+While batch N commits, N+1 is folded and N+2 decoded and looked up. What batches changed that a look-up could not see yet
 stays in memory (`Cache`) until it is visible. Anything that turns out stale raises `Conflict`: all is dropped and read
 again, so the database alone is the truth.
 """
@@ -30,12 +30,13 @@ from services.scoring.core.counting import Counting
 from services.scoring.core.emit import CauseIn, EmitIn, framed, pack
 from services.scoring.core.fold import Fold, Folded
 from services.scoring.core.identity import Names
-from services.scoring.core.link import Lead, Link, Ties
+from services.scoring.core.link import Ties
 from services.scoring.core.read import DAY_MS, Dead, Event, millis, read
 from services.scoring.core.snapshot import Telling
+from services.scoring.handler.asked import Asked, Named
 from services.scoring.handler.cache import Cache
 from services.scoring.handler.forget import Elsewhere, Forgotten
-from services.scoring.handler.visits import generations, just_now
+from services.scoring.handler.visits import just_now
 from services.scoring.store import erase, keep, probe, write
 from services.scoring.store.connection import Line
 from services.scoring.store.metrics import Meters
@@ -111,7 +112,7 @@ class ScoringHandler:
         self._clock = clock
         self._meters = meters
         self._writing = Line(db)
-        self._looking = Line(db)
+        self._looking, self._looking_again = Line(db), Line(db)
         self._names = Names()
         self._cache = Cache()
         self._companies = Companies(directory.view)
@@ -120,7 +121,7 @@ class ScoringHandler:
         self._telling: Telling | None = None
         self._seq = 0
         self._done_seq = 0
-        self._one_at_a_time = asyncio.Lock()
+        self._reading_turn, self._folding_turn = asyncio.Lock(), asyncio.Lock()
         self._forgotten = Forgotten(elsewhere)
         self._kept_at = float("-inf")
         self._busy_at = 0.0
@@ -132,22 +133,17 @@ class ScoringHandler:
     # -- the doors of a BatchHandler
 
     async def prepare(self, batch: Batch) -> Work:
-        """Decode, look up, fold, and freeze what is to be written."""
-        async with self._one_at_a_time:
-            cache = self._cache
-            self._seq += 1
-            seq, visible = self._seq, self._done_seq
-            self._busy_at, self._collected = self._clock.monotonic(), False
-            await self._forgotten.refresh(self._looking)
-            if cache.erasures != self._forgotten.erasures:
-                cache.erasures = self._forgotten.erasures
-                cache.unsettle()
-            events, dead = await self._decode(batch)
-            self._settle(cache, visible)
-            found = await self._look_up(cache, events)
+        """Decode, look up, fold, and freeze what is to be written. Batches pass each of the two turns in their order."""
+        async with self._reading_turn:
+            asked = await self._read(batch)
+        async with self._folding_turn:
+            cache, events, seq = asked.cache, asked.events, asked.seq
+            if cache is not self._cache:
+                raise Conflict("looked up for what was dropped meanwhile")
+            found = await asked.completed(self._looking_again)
             began = self._clock.monotonic()
-            links, leads = self._identities(cache, found)
-            recent = await just_now(self._looking, cache, events, links, self._names)
+            links, leads = asked.identities()
+            recent = await just_now(self._looking_again, cache, events, links, self._names)
             for key, profile in found.profiles.items():
                 if key not in cache.profiles:
                     profile.used = seq
@@ -155,7 +151,7 @@ class ScoringHandler:
             self._policy_and_companies()
             ties = Ties(links, leads, seq, self._companies.of_email, self._forgotten.apart)
             done, emits = await self._fold(cache, found.known, events, ties, seq, recent)
-            work = Work(seq, cache, dead=dead, done=done, ties=ties, emits=emits, erasures=self._forgotten.erasures)
+            work = Work(seq, cache, dead=asked.dead, done=done, ties=ties, emits=emits, erasures=asked.erasures)
             cache.touched.append((seq, [*done.profiles, *found.profiles]))
             self._remember(cache, found.known, done, ties, seq)
             self._meters.fold_seconds.observe(self._clock.monotonic() - began)
@@ -234,6 +230,7 @@ class ScoringHandler:
         """Close the connections."""
         await self._writing.close()
         await self._looking.close()
+        await self._looking_again.close()
 
     def encode(self, payload: bytes) -> list[Message]:
         """The messages of an outbox row, under the policy and directory of now."""
@@ -264,46 +261,22 @@ class ScoringHandler:
                 await asyncio.sleep(0)
         return events, dead
 
-    async def _look_up(self, cache: Cache, events: list[Event]) -> probe.Found:
-        first_ms, last_ms = self._bounds
-        ids: list[bytes] = []
-        side: list[bytes] = []
-        keys: set[bytes] = set()
-        idents: set[bytes] = set()
-        for event in events:
-            (ids if first_ms <= event.own_ms < last_ms else side).append(event.id)
-            for ident in event.idents:
-                idents.add(ident.key)
-            key = event.idents[0].key
-            if key not in cache.profiles:
-                keys.add(key)
-        held, held_leads = cache.held(idents)
-        found = await probe.probe(self._looking, ids, side, keys, idents - held.keys())
-        more = generations(events, {**found.links, **cache.links})
-        if more:
-            await probe.probe_more(self._looking, found, more - cache.profiles.keys(), more)
-        cache.settle(found.links, found.leads)
-        found.links.update(held)
-        found.leads = {**held_leads, **found.leads}
-        return found
-
-    @staticmethod
-    def _settle(cache: Cache, visible: int) -> None:
-        """What a look-up of now sees is in flight no more."""
-        cache.settle(
-            {key: link for key, link in cache.links.items() if link.seq <= visible},
-            {key: lead for key, lead in cache.leads.items() if lead.seq <= visible},
-        )
-        cache.links = {key: link for key, link in cache.links.items() if link.seq > visible}
-        cache.leads = {key: lead for key, lead in cache.leads.items() if lead.seq > visible}
-
-    @staticmethod
-    def _identities(cache: Cache, found: probe.Found) -> tuple[dict[bytes, Link], dict[bytes, Lead]]:
-        """Links and leads as looked up, with what batches that the look-up cannot have seen have changed."""
-        leads = {**found.leads, **cache.leads}
-        # A link whose lead we do not see has been moved by somebody else: what the database says is newer.
-        cache.links = {key: link for key, link in cache.links.items() if link.lead in leads}
-        return {**found.links, **cache.links}, leads
+    async def _read(self, batch: Batch) -> Asked:
+        """Decode, and ask the database for what is not held. The batches before may not be folded yet."""
+        cache = self._cache
+        self._seq += 1
+        seq = self._seq
+        self._busy_at, self._collected = self._clock.monotonic(), False
+        await self._forgotten.refresh(self._looking)
+        erasures = self._forgotten.erasures
+        if cache.erasures != erasures:
+            cache.erasures = erasures
+            cache.unsettle()
+        events, dead = await self._decode(batch)
+        named = Named.of(events, cache, self._bounds)
+        visible = self._done_seq
+        found = await named.look_up(self._looking)
+        return Asked(cache, seq, visible, erasures, events, dead, named, found)
 
     def _policy_and_companies(self) -> None:
         view = self._directory.view

@@ -1,4 +1,4 @@
-"""The two connections of the hot path: one reads ahead while the other commits."""
+"""The connections of the hot path: one looks ahead, one looks for what turns out to be needed, one commits."""
 
 import asyncio
 import contextlib

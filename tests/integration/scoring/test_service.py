@@ -25,11 +25,14 @@ from tests.support.offline import key_of
 
 
 class Running:
-    def __init__(self, db):
-        self.db = db
+    """The stage and what it needs. `open` makes it, `start` lets it run."""
 
-    async def start(self):
-        settings = Settings(partitions=2, lease_s=2, heartbeat_s=0.2)
+    def __init__(self, db, **settings):
+        self.db = db
+        self.settings = Settings(partitions=2, lease_s=2, heartbeat_s=0.2, **settings)
+
+    async def open(self):
+        settings = self.settings
         clock = SystemClock()
         self.listener = Listener(self.db)
         self.log = open_log(settings, self.db, self.listener)
@@ -44,6 +47,8 @@ class Running:
             settings=settings, db=self.db, listener=self.listener, log=self.log, policies=self.policies, directory=self.directory,
             access=self.access, clock=clock, loops=Loops(clock), on_fatal=self.failed.append,
         )  # fmt: skip
+
+    async def start(self):
         await self.listener.start()
         await self.service.start()
         app = make_app(self.service.routes(), self.service.routers(), self.access, "test")
@@ -90,6 +95,7 @@ async def running(rig):
     async with rig.db.raw() as pg:
         await pg.execute("DELETE FROM log.lease")
     made = Running(rig.db)
+    await made.open()
     await made.start()
     try:
         yield made

@@ -1,9 +1,7 @@
-"""Commands for operations: health, lag, dead letters, and why a lead is where it is."""
+"""Commands for operations: lag, dead letters, and why a lead is where it is."""
 
 import json
 import sys
-import urllib.error
-import urllib.request
 from typing import Annotated, Any
 from uuid import UUID
 
@@ -23,27 +21,14 @@ from services.router.api.leads import Leads
 from services.router.core.explain import render
 from services.runtime.clock import SystemClock
 from services.runtime.db import Listener
-from services.runtime.errors import BadMessage, Unavailable
+from services.runtime.errors import BadMessage
 from services.scoring.store.people import PeopleStore
 
 dead = typer.Typer(no_args_is_help=True, help="Records that could not be handled: list, show, replay.")
 app.add_typer(dead, name="dead")
 
 WHO = "command line"
-HEALTH_TIMEOUT_S = 4.0
 ACTS_SHOWN = 20
-
-
-@app.command()
-def health() -> None:
-    """Ask the service on this machine whether its loops turn: for container health checks."""
-    url = f"{settings().local_url}/livez"
-    try:
-        with urllib.request.urlopen(url, timeout=HEALTH_TIMEOUT_S) as answer:  # noqa: S310 our own address, http always
-            sys.stdout.write(answer.read().decode() + "\n")
-    except (OSError, urllib.error.URLError) as error:
-        msg = f"{url} says no: {error}"
-        raise Unavailable(msg) from error
 
 
 @app.command()

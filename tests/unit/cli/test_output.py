@@ -1,8 +1,12 @@
 """What the command prints: text of strangers as text, words for people, tabs for programs, exit codes."""
 
 import io
+import os
+import subprocess
 import sys
+import threading
 import tomllib
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import pytest
@@ -15,7 +19,7 @@ from services.cli import app, beside, data
 from services.cli.client import Client
 from services.cli.demo import play
 from services.cli.stories import Teller
-from services.runtime.errors import BadMessage, Misconfigured
+from services.runtime.errors import BadMessage, Misconfigured, Unavailable
 from services.runtime.http import VERSION
 from services.runtime.telemetry import coloured
 
@@ -124,3 +128,36 @@ def test_colours_stand_on_terminals_only_and_nowhere_when_not_wanted(monkeypatch
     assert not coloured(io.StringIO())
     monkeypatch.setenv("NO_COLOR", "1")
     assert not coloured(Terminal())
+
+
+def test_a_health_check_loads_little() -> None:
+    code = (
+        "import sys; sys.argv = ['lead-router', 'health']\n"
+        "from services.cli import main\n"
+        "try:\n    main()\n"
+        "except SystemExit as end:\n    print(end.code, sorted({'sqlalchemy', 'fastapi', 'asyncpg', 'httpx'} & set(sys.modules)))"
+    )
+    environment = {**os.environ, "LEAD_ROUTER_PORT": "9", "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, env=environment, cwd=ROOT, timeout=60, check=True
+    )
+    assert done.stdout == "1 []\n"
+    assert "http://127.0.0.1:9/livez says no" in done.stderr
+
+
+def test_a_health_check_says_what_is_stuck(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Stuck(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(503)
+            self.end_headers()
+            self.wfile.write(b"not turning: scoring for 61 s")
+
+        def log_message(self, *_: object) -> None: ...
+
+    with HTTPServer(("127.0.0.1", 0), Stuck) as server:
+        monkeypatch.setenv("LEAD_ROUTER_PORT", str(server.server_port))
+        answering = threading.Thread(target=server.handle_request)
+        answering.start()
+        with pytest.raises(Unavailable, match="not turning: scoring for 61 s"):
+            cli.health()
+        answering.join(10)

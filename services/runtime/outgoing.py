@@ -30,6 +30,10 @@ NOT_SENT: Final = (
     socket.gaierror,
 )
 NAT64: Final = ipaddress.ip_network("64:ff9b::/96")
+# All that IANA gives out of IPv6 for the public internet; what else the library takes for global (site-local addresses,
+# IPv4 in other clothes) is not. Python's own tables differ by version.
+PUBLIC_6: Final = ipaddress.ip_network("2000::/3")
+NOT_PUBLIC_4: Final = (ipaddress.ip_network("192.0.0.0/24"), ipaddress.ip_network("192.88.99.0/24"))
 # Nothing was written: a header holds what no header may. Their words would repeat it, and it may be a secret.
 UNWRITTEN: Final = (httpx.LocalProtocolError, UnicodeEncodeError)
 _LOOPBACK: Final = frozenset(("127.0.0.1", "::1", "localhost"))
@@ -77,7 +81,7 @@ async def judged(host: str, port: int, *, ours: Networks, local: bool = False, o
             msg = f"{host} is called by https only"
             raise Refused(msg, code="address_refused")
         ip = _inner(ip)
-        if (ip.is_global and not ip.is_multicast) or (local and ip.is_loopback):
+        if _public(ip) or (local and ip.is_loopback):
             continue
         msg = f"{host} is {address}, an address that is not of the public internet"
         raise Refused(msg, code="address_refused")
@@ -243,6 +247,12 @@ def _moment(text: str) -> datetime | None:
     except (ValueError, OverflowError):
         return None
     return at if at.tzinfo is not None else at.replace(tzinfo=UTC)
+
+
+def _public(ip: ipaddress.IPv4Address | ipaddress.IPv6Address) -> bool:
+    if not ip.is_global or ip.is_multicast:
+        return False
+    return ip in PUBLIC_6 if ip.version == 6 else not any(ip in network for network in NOT_PUBLIC_4)
 
 
 def _inner(ip: ipaddress.IPv4Address | ipaddress.IPv6Address) -> ipaddress.IPv4Address | ipaddress.IPv6Address:

@@ -7,7 +7,7 @@ import pytest
 
 from services.runtime.clock import FixedClock
 from services.runtime.errors import Refused
-from services.runtime.outgoing import Outgoing, dial, retry_after
+from services.runtime.outgoing import Outgoing, dial, judged, retry_after
 from services.runtime.settings import Settings
 from tests.support import farside
 from tests.support.farside import Answer, FarSide
@@ -87,6 +87,26 @@ async def test_an_address_is_called_as_it_was_given(base: str, path: str, called
 def test_what_is_no_address_is_refused_before_it_is_called(none: str) -> None:
     with pytest.raises(Refused, match="write it as https"):
         Outgoing(CONF, none)
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "127.0.0.1", "10.0.0.1", "100.64.0.1", "169.254.169.254", "192.0.0.8", "192.88.99.1", "0.0.0.0", "224.0.0.1", "::", "::1",
+        "::127.0.0.1", "::ffff:169.254.169.254", "::ffff:0:127.0.0.1", "64:ff9b::10.0.0.1", "64:ff9b:1::169.254.169.254",
+        "2002:7f00:1::", "2001:0:7f00:1::", "fc00::1", "fe80::1", "fec0::1", "5f00::1", "ff02::1", "2001:db8::1",
+    ],
+)  # fmt: skip
+async def test_what_is_not_of_the_public_internet_is_not_called(address: str) -> None:
+    with pytest.raises(Refused, match="not of the public internet"):
+        await judged(address, 443, ours=[])
+
+
+@pytest.mark.parametrize(
+    "address", ["8.8.8.8", "2606:4700::1111", "64:ff9b::8.8.8.8", "::ffff:8.8.8.8", "2002:808:808::"]
+)
+async def test_what_is_of_the_public_internet_is_called(address: str) -> None:
+    assert await judged(address, 443, ours=[])
 
 
 @pytest.mark.parametrize("host", ["mail..example", f"{'a' * 64}.example", ".example"])

@@ -28,6 +28,7 @@ from services.runtime.db import Database, Listener
 from services.runtime.embedded import EmbeddedPostgres
 from services.runtime.settings import Settings
 from services.scoring.handler import events as handling
+from services.scoring.handler.asked import Asked, Named
 from services.scoring.handler.events import ScoringHandler
 from services.scoring.store.metrics import Meters
 from tests.bench.rig import PARTITIONS, POSTGRES
@@ -141,7 +142,9 @@ async def measure(url: str, plan: Plan) -> None:
     timer = Timer()
     for holder, name, step in (
         (handler, "_decode", "decode"),
-        (handler, "_look_up", "look up"),
+        (Named, "of", "look up"),
+        (Named, "look_up", "look up"),
+        (Asked, "completed", "look up"),
         (handling, "just_now", "look up"),
         (handler, "_fold", "fold"),
         (handling.material, "told", "what to tell"),

@@ -102,8 +102,7 @@ class Deliverer:
         """Let what is under way end, then close."""
         if self._task is not None:
             self._task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._task
+            await asyncio.gather(self._task, return_exceptions=True)
             self._task = None
         await asyncio.gather(*(queue.stop(deadline_s) for queue in self._queues.values()))
         if self._closing:

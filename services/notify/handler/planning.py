@@ -83,8 +83,7 @@ class Planner:
         """Stop; what is not planned waits behind the cursors."""
         if self._task is not None:
             self._task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._task
+            await asyncio.gather(self._task, return_exceptions=True)
             self._task = None
         if self._loops is not None:
             self._loops.forget(LOOP)

@@ -10,10 +10,14 @@ import msgspec
 import pytest
 from standardwebhooks import Webhook
 
+from services.notify.handler.delivering import Deliverer
+from services.notify.handler.planning import Planner
+from services.notify.store.endpoints import EndpointStore
 from services.runtime.clock import FixedClock
 from services.runtime.db import Database
 from services.runtime.errors import BadMessage
-from tests.integration.notify.far import Rig, notice, put, running
+from services.runtime.secretbox import SecretBox
+from tests.integration.notify.far import KEY, Rig, notice, put, running
 from tests.support import farside
 from tests.support.farside import FarSide
 
@@ -197,6 +201,34 @@ async def test_killed_at_any_step_it_is_sent_once_more_at_most(
         assert len(sent) == (2 if step == "notify.sent" else 1)
         assert len(set(sent)) == 1
         assert all(r.json["data"]["kind"] == "handover" for r in far.requests)
+
+
+async def test_a_bug_in_a_loop_keeps_the_rest_from_nothing(database: Database) -> None:
+    """The process ends by it, and on its way out everything else is stopped, settled and closed."""
+    fatal: list[type[Exception]] = []
+
+    def broken() -> dict:
+        raise ZeroDivisionError
+
+    class Store(EndpointStore):
+        async def list(self, *_: object) -> list:  # type: ignore[override]
+            return broken()
+
+    rig = Rig(database)
+    await rig.add(url="http://127.0.0.1:9")
+    await put(rig.db, notice(rig.clock))
+    heard = lambda error: fatal.append(type(error))  # noqa: E731
+    store = Store(rig.db, SecretBox(KEY))
+    planner = Planner(rig.db, rig.clock, rig.listener, changing=(), reps=broken, per_hour=12, on_fatal=heard)
+    deliverer = Deliverer(rig.db, rig.clock, rig.listener, store, rig.tools, reps=dict, on_fatal=heard)
+    await planner.start()
+    await deliverer.start()
+    async with asyncio.timeout(10):
+        while len(fatal) < 2:
+            await asyncio.sleep(0.02)
+    assert fatal == [ZeroDivisionError] * 2
+    await planner.stop()
+    await deliverer.stop(1)
 
 
 async def test_rotation_signs_with_both_then_with_the_new_alone(rig: Rig, clock: FixedClock) -> None:

@@ -11,7 +11,7 @@ from typing import Final
 import msgspec
 
 from services.directory.core.calendar import WorkCalendar, availability, is_working
-from services.directory.core.hours import parse_hours, zone
+from services.directory.core.hours import MIDNIGHT, parse_hours, zone
 from services.directory.core.people import Rep
 from services.notify.core.delivery import INBOX, KINDS
 
@@ -69,11 +69,11 @@ def problem_of(asked: Preferences, endpoints: Mapping[str, str], reps: frozenset
             return f"channels: there is no channel {unknown[:64]!r}; see GET /v1/channels"
     if asked.quiet_hours:
         try:
-            parse_hours(asked.quiet_hours)
+            hours = parse_hours(asked.quiet_hours)
         except ValueError as error:
             return f"quiet_hours: {error}"
-        if asked.quiet_hours.strip().lower() == "always":
-            return "quiet_hours: always would keep everything back; pause instead (paused_until)"
+        if all(day == ((0, MIDNIGHT),) for day in hours.week):
+            return "quiet_hours: all hours of all days have no end to wait for; pause instead (paused_until)"
     if asked.paused_until is not None and asked.paused_until.tzinfo is None:
         return "paused_until: write the time with its zone, such as 2026-01-31T12:00:00Z"
     if asked.interrupts_per_hour is not None and not 1 <= asked.interrupts_per_hour <= PER_HOUR_MAX:

@@ -255,7 +255,7 @@ def test_layers():
         (Preferences(channels={"due": ["c2"]}), "no channel"),
         (Preferences(quiet_hours="nights"), "quiet_hours"),
         (Preferences(quiet_hours="always"), "pause instead"),
-        (Preferences(quiet_hours="mon-fri 00:00-24:00, sat-mon 12:00-12:30 12:15-12:00"), "pause instead"),
+        (Preferences(quiet_hours="mon-fri 00:00-24:00, sat-sun 00:00-12:30 12:00-24:00"), "pause instead"),
         (Preferences(paused_until=datetime(2026, 1, 1)), "its zone"),
         (Preferences(interrupts_per_hour=0), "interrupts_per_hour"),
         (Preferences(interrupts_per_hour=61), "interrupts_per_hour"),

@@ -31,7 +31,6 @@ def alerts_of(
     if segment is not None and segment.mode != "live":
         return []
     named = account is not None and account.named
-    fresh = timedelta(seconds=policy.alerts.fresh_s)
     found: list[Alert] = []
     for cause in causes:
         if not is_human(cause):
@@ -39,8 +38,11 @@ def alerts_of(
         rules = policy.counted(cause.signal, cause.path, cause.name, cause.url or cause.link)
         kind = policy.alerts.kind(rules, named=named)
         if kind is not None:
+            fresh = timedelta(seconds=policy.alerts.fresh_s)
             found.append(Alert(cause=cause, kind=kind, fresh_until=cause.occurred_at + fresh))
-    return sorted(found, key=lambda a: (a.cause.occurred_at, a.cause.event_id))
+    if len(found) > 1:
+        found.sort(key=lambda a: (a.cause.occurred_at, a.cause.event_id))
+    return found
 
 
 def is_human(cause: Cause) -> bool:

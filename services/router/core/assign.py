@@ -99,8 +99,10 @@ def _from_pool(roster: Roster, to: str, now: datetime, refused: Collection[str],
         text = f"Nobody in {to} can take it now" if roster.members else f"The pool {to} has no members"
         return _nobody(text, "nobody_available" if roster.members else "empty_pool", again, now, seen)
     able, spent, over = _within_the_day(able)
-    seen += [_had_enough(member, now) for member in spent]
-    total = sum(m.weight for m in able)
+    if spent:
+        tomorrow = _next_day(now)
+        seen += [_had_enough(member, tomorrow) for member in spent]
+    total = sum([m.weight for m in able])
     shares = {m.rep: UNIT * m.weight // total for m in able}
     best = _next(able, shares)
     # What integer division leaves over goes to the one who pays: a pick hands out exactly one lead, and ties stay ties.
@@ -127,27 +129,36 @@ def _within_the_day(able: Sequence[Member]) -> tuple[list[Member], list[Member],
     weight take part.
     """
     free = [member for member in able if not member.spent]
+    if len(free) == len(able):
+        return free, [], False
     over = not free
     if over:
-        fewest = min(member.handovers / member.weight for member in able)
-        free = [member for member in able if member.handovers / member.weight == fewest]
-    if len(free) == len(able):
-        return free, [], over
+        had = [member.handovers / member.weight for member in able]
+        fewest = min(had)
+        free = [member for member, share in zip(able, had, strict=True) if share == fewest]
+        if len(free) == len(able):
+            return free, [], over
     taking_part = {member.rep for member in free}
     return free, [member for member in able if member.rep not in taking_part], over
 
 
-def _had_enough(member: Member, now: datetime) -> Candidate:
+def _had_enough(member: Member, tomorrow: datetime) -> Candidate:
     text = f"{_name(member)}: {member.handovers} of {member.handovers_limit} handovers today"
-    return Candidate(rep=member.rep, code="handovers_spent", text=text, until=_next_day(now))
+    return Candidate(rep=member.rep, code="handovers_spent", text=text, until=tomorrow)
 
 
 def _next(able: Sequence[Member], shares: Mapping[str, int]) -> Member:
     """The one who is owed most, unless that would leave others more than one lead behind."""
+    if len(able) == 1:
+        return able[0]
     after = {m.rep: m.credit + shares[m.rep] for m in able}
-    order = sorted(able, key=lambda m: (-after[m.rep], m.last_at or NEVER, m.rep))
+
+    def turn(member: Member) -> tuple[int, datetime, str]:
+        return -after[member.rep], member.last_at or NEVER, member.rep
+
     if len({member.weight for member in able}) == 1:
-        return order[0]
+        return min(able, key=turn)
+    order = sorted(able, key=turn)
     # What reps on leave are owed is not owed among those who are here: shift it out, by the weights.
     surplus = sum(after.values()) - UNIT
     owed = {rep: have - surplus * shares[rep] // UNIT for rep, have in after.items()}
@@ -208,18 +219,17 @@ def _own_blocked(member: Member, now: datetime, refused: Collection[str]) -> Can
 
 
 def _pool_blocked(member: Member, now: datetime, refused: Collection[str]) -> Candidate | None:
-    name = _name(member)
     if member.rep in refused:
         return _gave_back(member)
     if member.weight <= 0:
-        return Candidate(rep=member.rep, code="weight_zero", text=f"{name} has weight 0 in the pool")
+        return Candidate(rep=member.rep, code="weight_zero", text=f"{_name(member)} has weight 0 in the pool")
     if not member.ok:
         return Candidate(rep=member.rep, code=member.code, text=_absent(member), until=member.until)
     if member.open_limit is not None and member.open >= member.open_limit:
-        text = f"{name}: {member.open} of {member.open_limit} open"
+        text = f"{_name(member)}: {member.open} of {member.open_limit} open"
         return Candidate(rep=member.rep, code="full", text=text, until=now + RETRY_DEFAULT)
     if member.day_limit is not None and member.day >= member.day_limit:
-        text = f"{name}: {member.day} of {member.day_limit} today"
+        text = f"{_name(member)}: {member.day} of {member.day_limit} today"
         return Candidate(rep=member.rep, code="full_today", text=text, until=_next_day(now))
     return None
 

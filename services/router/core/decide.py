@@ -4,6 +4,7 @@ The same inputs give the same verdict for ever: `again` holds a stored decision 
 """
 
 import math
+from bisect import bisect_right
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
@@ -102,8 +103,10 @@ def complete(verdict: Verdict, pick: Pick) -> Verdict:
 
 def changed(before: Before, after: Verdict) -> bool:
     """Whether the decision is news: the first one, or another stage, segment, route, track or assignee."""
+    if not before.decided:
+        return True
     was = (before.stage, before.segment, before.route, before.track, before.assignee)
-    return not before.decided or was != (after.stage, after.segment, after.route, after.track, after.assignee)
+    return was != (after.stage, after.segment, after.route, after.track, after.assignee)
 
 
 def again(record: DecisionRecord, policy: Policy) -> tuple[Verdict, Pick | None]:
@@ -130,19 +133,23 @@ def crossing(snapshot: LeadScored, stage: Stage, policy: Policy, now: datetime) 
     """
     if rung(stage) <= 0 or stage == "customer":
         return None
-    looks = [at for at in (_fades(snapshot, policy, now), _drops_out(snapshot, policy, now)) if at is not None]
-    return max(min(looks), now + SOONEST_LOOK) if looks else None
+    fades, drops_out = _fades(snapshot, policy, now), _drops_out(snapshot, policy, now)
+    at = fades if drops_out is None or (fades is not None and fades < drops_out) else drops_out
+    return max(at, now + SOONEST_LOOK) if at is not None else None
 
 
 def _fades(snapshot: LeadScored, policy: Policy, now: datetime) -> datetime | None:
-    points = points_at(snapshot.curve, snapshot.as_of, now)
-    gained = sum([p for p in points if p > 0])
-    lost = -sum([p for p in points if p < 0])
-    passed = [limit for limit in policy.engagement_turns if limit <= gained - lost]
+    gained = lost = 0.0
+    for points in points_at(snapshot.curve, snapshot.as_of, now):
+        if points > 0:
+            gained += points
+        else:
+            lost -= points
+    passed = bisect_right(policy.engagement_turns, gained - lost)
     if not passed:
         return None
     fastest = min([part.half_life_s for part in snapshot.curve if part.points > 0])
-    seconds = fastest * math.log2(gained / (passed[-1] + lost))
+    seconds = fastest * math.log2(gained / (policy.engagement_turns[passed - 1] + lost))
     return now + timedelta(seconds=math.floor(seconds) + 1)
 
 

@@ -34,14 +34,16 @@ def next_step(
             None when the rep does not come back.
         done: The step that has just come due; None: the offer is fresh.
     """
-    steps: list[tuple[int, TimerKind]] = [(sla.remind_minutes, "remind"), (sla.escalate_minutes, "escalate")]
-    if held.pool is not None:
-        steps.append((sla.reassign_minutes, "reassign"))
-    passed = next((index for index, (_, kind) in enumerate(steps) if kind == done), -1)
-    if passed + 1 >= len(steps):
+    kind: TimerKind
+    if done == "remind":
+        kind, minutes = "escalate", sla.escalate_minutes - sla.remind_minutes
+    elif done == "escalate" and held.pool is not None:
+        kind, minutes = "reassign", sla.reassign_minutes - sla.escalate_minutes
+    elif done in ("escalate", "reassign"):
         return None
-    minutes, kind = steps[passed + 1]
-    at = after(minutes - (steps[passed][0] if passed >= 0 else 0))
+    else:
+        kind, minutes = "remind", sla.remind_minutes
+    at = after(minutes)
     return Timer(lead_id=lead_id, kind=kind, due_at=at, gen=held.gen) if at is not None else None
 
 

@@ -257,6 +257,12 @@ def test_when_all_have_had_them_the_one_with_the_fewest_for_their_weight_gets_it
     assert choose(day(3, a=7, b=3, c=4), POOL, NOW).rep == "b"
 
 
+def test_when_all_have_had_as_many_for_their_weight_it_is_one_after_the_other_again() -> None:
+    pick = choose(day(3, a=6, b=3, c=3), POOL, NOW)
+    assert (pick.rep, pick.reason.code) == ("a", "over_handovers")
+    assert [c.code for c in pick.candidates] == ["next_in_turn", "not_next", "not_next"]
+
+
 def test_without_a_limit_handovers_do_not_matter() -> None:
     assert choose(day(None, a=500, b=0), POOL, NOW).rep == "a"
 

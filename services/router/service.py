@@ -22,7 +22,7 @@ from services.router.commands import metrics
 from services.router.commands.answers import Answers
 from services.router.core.sla import Timer
 from services.router.handler import RouterHandler
-from services.router.handler.scored import Work
+from services.router.handler.flight import Work
 from services.router.store.decisions import prune_causes
 from services.router.store.reads import Reads
 from services.router.store.timers import put_timers

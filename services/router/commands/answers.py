@@ -12,7 +12,7 @@ from services.eventlog.ports import Connection, Outbox
 from services.policy.core.policy import Policy
 from services.router.commands import metrics
 from services.router.commands.case import Case
-from services.router.commands.commit import commit
+from services.router.commands.commit import commit, parcel
 from services.router.commands.desk import Desk
 from services.router.core.claim import DISQUALIFYING, MISPLACED, REASONS, Asked, Denied, answer
 from services.router.core.model import Held
@@ -94,7 +94,7 @@ class Answers:
             assert mine is not None
             if verdict.effect:
                 self._do(desk, lead, mine, asked, now)
-                staged = await commit(pg, self._outbox, *await desk.finish())
+                staged = await commit(pg, self._outbox, await parcel(self._outbox, *await desk.finish()))
                 crash.reach(ANSWERED)
             else:
                 staged = None

@@ -1,11 +1,12 @@
 """Gives leads to reps: reads accounts, pools and loads at once, picks, and says what has changed."""
 
 from collections.abc import Collection, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Final
 
+import msgspec
+
 from schemas.messages import Reason
-from services.directory.core.calendar import Availability
 from services.directory.core.match import DirectoryView
 from services.eventlog.ports import Connection
 from services.router.commands.case import Case
@@ -13,11 +14,29 @@ from services.router.core.assign import NEVER, choose, credits_after, credits_re
 from services.router.core.decide import OWNER
 from services.router.core.model import Held, Member, Pick, Roster
 from services.router.store.batch import Account, Free, Write, free
+from services.router.store.left import Left
 from services.router.store.pools import PoolState
 
 GONE: Final = frozenset(("inactive", "unknown"))
+DAY: Final = timedelta(days=1)
 NO_ACCOUNT: Final = Account()
 _NO_REASON: Final = Reason(code="kept", text="The offer stands")
+
+
+class Line(msgspec.Struct):
+    """The members of a pool as they stand, kept from pick to pick: most of what a roster says of them does not change.
+
+    Attributes:
+        since: From then until `until` nobody comes or goes, and the day is the same.
+        moved: Those whose loads or credits have changed.
+    """
+
+    members: list[Member]
+    places: dict[str, int]
+    manager: str | None
+    since: datetime
+    until: datetime
+    moved: set[str] = msgspec.field(default_factory=set)
 
 
 class Assigner:
@@ -26,29 +45,43 @@ class Assigner:
     Args:
         hold: Lock accounts and pools until the transaction ends; else what is chosen holds only if nobody else was there
             in between.
+        left: What is decided and not written yet, oldest first.
     """
 
-    def __init__(self, pg: Connection, view: DirectoryView, *, hold: bool) -> None:
+    def __init__(self, pg: Connection, view: DirectoryView, *, hold: bool, left: Sequence[Left] = ()) -> None:
         self._pg = pg
         self._view = view
         self._hold = hold
+        self._left = left
         self._free = Free({}, {}, {})
         self._given: dict[str, int] = {}
         self._new_reps: dict[str, str] = {}
         self._touched: set[str] = set()
-        self._kept: dict[str, tuple[Availability, int, Member]] = {}
+        self._kept: dict[str, tuple[datetime, datetime | None, int, Member]] = {}
+        self._lines: dict[tuple[str, int | None], Line] = {}
         self._leader: str | None = None
         self._leader_known = False
 
     async def prepare(self, cases: Sequence[Case], returns: Collection[Held]) -> None:
-        """Read what these handovers and returned credits need."""
+        """Read what these handovers and returned credits need.
+
+        Raises:
+            NotYet: It depends on a batch that nobody has begun to write.
+        """
         wanted = [case for case in cases if case.verdict is not None and case.verdict.handover]
         domains = {case.lead.domain for case in wanted if case.lead.domain}
         names = {held.pool for held in returns if held.pool}
         names |= {case.verdict.to for case in wanted if case.verdict and case.verdict.to not in (None, OWNER)}
         day = max((case.now for case in wanted), default=NEVER).replace(hour=0, minute=0, second=0, microsecond=0)
         pools = [name for name in names if name]
-        self._free = await free(self._pg, domains, pools, self._limited(wanted), day, hold=self._hold)
+        limited = self._limited(wanted)
+        if limited:
+            # How much a rep has is counted in the database: all that was given away must be there.
+            for left in self._left:
+                await left.written()
+        self._free = await free(self._pg, domains, pools, limited, day, hold=self._hold)
+        for left in self._left:
+            left.over_free(self._free)
 
     def give_back(self, held: Held) -> None:
         """Return the credit of an offer, exactly, and its place in the day."""
@@ -57,6 +90,7 @@ class Assigner:
             state.credits = credits_returned(held.rep, held.shares, state.credits)
             state.count(held.rep, held.offered_at.date(), -1)
             self._touched.add(held.pool or "")
+            self._lines.clear()
 
     def take_again(self, held: Held) -> None:
         """Undo `give_back`: the offer stands after all."""
@@ -65,6 +99,7 @@ class Assigner:
             state.count(held.rep, held.offered_at.date(), 1)
             pick = Pick(rep=held.rep, reason=_NO_REASON, shares=held.shares)
             state.credits = credits_after(pick, state.credits)
+            self._lines.clear()
 
     def pick(self, case: Case) -> None:
         """Choose a rep for a case whose handover is due, and remember it for the next case."""
@@ -83,6 +118,11 @@ class Assigner:
             if pick.shares:
                 state.credits = credits_after(pick, state.credits)
                 state.last[pick.rep] = case.now
+        for (pool, _), line in self._lines.items():
+            if pick.rep in line.places:
+                line.moved.add(pick.rep)
+            if pool == pick.pool:
+                line.moved.update(pick.shares)
         self._remember_account(case, pick.rep)
 
     def put(self, write: Write) -> None:
@@ -116,19 +156,35 @@ class Assigner:
                 account_rep=self._member(known, case.now) if known and known != owner else None,
                 manager=self._member(manager, case.now) if manager else None,
             )
-        pool = self._view.pool(to)
-        state = self._free.pools[to]
-        members = pool.weights if pool is not None else {}
-        manager = self._manager(next(iter(members), None))
+        line = self._line(to, case.now, case.handovers_limit)
         return Roster(
             owner=self._member(owner, case.now) if owner else None,
             account_rep=self._member(known, case.now) if known and known != owner else None,
-            manager=self._member(manager, case.now) if manager else None,
+            manager=self._member(line.manager, case.now) if line.manager else None,
             pool=to,
-            members=[
-                self._member(rep, case.now, weight, state, case.handovers_limit) for rep, weight in members.items()
-            ],
+            members=line.members.copy(),
         )
+
+    def _line(self, to: str, now: datetime, limit: int | None) -> Line:
+        """The members of a pool as they stand now."""
+        pool, state, line = self._view.pool(to), self._free.pools[to], self._lines.get((to, limit))
+        weights = pool.weights if pool is not None else {}
+        if line is not None and line.since <= now < line.until:
+            for rep in line.moved:
+                line.members[line.places[rep]] = self._member(rep, now, weights[rep], state, limit)
+            line.moved.clear()
+            return line
+        until = now.replace(hour=0, minute=0, second=0, microsecond=0) + DAY
+        for rep in weights:
+            until = min(until, self._view.available(rep, now).until or until)
+        line = self._lines[to, limit] = Line(
+            members=[self._member(rep, now, weight, state, limit) for rep, weight in weights.items()],
+            places={rep: place for place, rep in enumerate(weights)},
+            manager=self._manager(next(iter(weights), None)),
+            since=now,
+            until=until,
+        )
+        return line
 
     def owner_of(self, case: Case) -> str | None:
         """The account's owner: by the directory as it is now, else as the snapshot says."""
@@ -152,14 +208,14 @@ class Assigner:
     def _member(
         self, rep_id: str, now: datetime, weight: int = 0, state: PoolState | None = None, limit: int | None = None
     ) -> Member:
-        rep = self._view.rep(rep_id)
-        free = self._view.available(rep_id, now)
-        opened, day = self._free.loads.get(rep_id, (0, 0))
         new = self._given.get(rep_id, 0)
         if state is None:  # outside a pool nothing else changes from case to case
             kept = self._kept.get(rep_id)
-            if kept is not None and kept[0] is free and kept[1] == new:
-                return kept[2]
+            if kept is not None and kept[2] == new and kept[0] <= now and (kept[1] is None or now < kept[1]):
+                return kept[3]
+        rep = self._view.rep(rep_id)
+        free = self._view.available(rep_id, now)
+        opened, day = self._free.loads.get(rep_id, (0, 0))
         member = Member(
             rep=rep_id,
             name=rep.name if rep is not None else "",
@@ -178,7 +234,7 @@ class Assigner:
             last_at=state.last.get(rep_id) if state is not None else None,
         )
         if state is None:
-            self._kept[rep_id] = free, new, member
+            self._kept[rep_id] = now, free.until, new, member
         return member
 
     def _limited(self, wanted: Sequence[Case]) -> set[str]:

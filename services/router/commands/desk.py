@@ -5,6 +5,7 @@ every lock is taken before it is read, so the write cannot fail; that is the way
 commands and timers.
 """
 
+import asyncio
 from collections.abc import Callable, Collection, Iterable, Sequence
 from datetime import datetime, timedelta
 from typing import Final
@@ -30,8 +31,12 @@ from services.router.store.assignments import Change, Offer
 from services.router.store.batch import Seen, Write, look
 from services.router.store.decisions import Decided
 from services.router.store.leads import Lead, without_causes
+from services.router.store.left import Left
 from services.runtime import crash
 
+CASES_A_TURN: Final = (
+    32  # between two turns of the loop: what is being written, and answers of reps, must not wait for us
+)
 DECIDED: Final = crash.step("router.decided", "leads are locked and decided, nobody is chosen yet")
 ASSIGNED: Final = crash.step("router.assigned", "reps are chosen, nothing is written yet")
 
@@ -44,6 +49,7 @@ class Desk:
         hold: Lock what is looked at.
         part_of: Lead id to its partition of `lead.scored`.
         wall: The wall clock now; only for what is said about this transaction, never for deciding.
+        left: What is decided and not written yet, oldest first: it is decided upon that.
     """
 
     def __init__(
@@ -55,6 +61,7 @@ class Desk:
         hold: bool,
         part_of: Callable[[str], int],
         wall: datetime,
+        left: Sequence[Left] = (),
     ) -> None:
         self.leads: dict[str, Lead] = {}
         self.wall = wall
@@ -65,7 +72,8 @@ class Desk:
         self._policy = policy
         self._view = view
         self._part_of = part_of
-        self._assigner = Assigner(pg, view, hold=hold)
+        self._left = left
+        self._assigner = Assigner(pg, view, hold=hold, left=left)
         self._cases: list[Case] = []
         self._dirty: set[str] = set()
         self._returns: list[Held] = []
@@ -87,6 +95,9 @@ class Desk:
             causes: Events with their leads; returns those that have been looked at before.
         """
         self.leads, seen = await look(self._pg, ids, causes, hold=self._hold)
+        for left in self._left:
+            left.over_leads(self.leads, ids)
+            seen |= left.seen([(cause.event_id, cause.reversed) for cause, _ in causes])
         return seen
 
     def lead(self, lead_id: str, now: datetime, part: int | None = None) -> Lead:
@@ -179,8 +190,10 @@ class Desk:
         await self._give()
         crash.reach(ASSIGNED)
         effects = list(self._first)
-        for case in self._cases:
+        for number, case in enumerate(self._cases, 1):
             effects += self._settle(case)
+            if number % CASES_A_TURN == 0:
+                await asyncio.sleep(0)
         write = Write(
             at=self.wall,
             causes=list(causes),
@@ -214,8 +227,10 @@ class Desk:
         await self._assigner.prepare(due, [*self._returns, *displaced])
         for held in self._returns:
             self._assigner.give_back(held)
-        for case in due:
+        for number, case in enumerate(due, 1):
             self._choose(case)
+            if number % CASES_A_TURN == 0:
+                await asyncio.sleep(0)
 
     def _choose(self, case: Case) -> None:
         old = case.displaces

@@ -1,5 +1,6 @@
 """What do new messages change before anything is decided? Snapshots, events, merges, deals and erasure, put on the desk."""
 
+import asyncio
 from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime
 from typing import Final
@@ -10,7 +11,7 @@ from schemas.messages import Cause, LeadScored, Reason, Timing
 from services.policy.core.policy import Policy
 from services.router.commands import metrics
 from services.router.commands.case import Case
-from services.router.commands.desk import Desk
+from services.router.commands.desk import CASES_A_TURN, Desk
 from services.router.core import notice
 from services.router.core.alert import alerts_of
 from services.router.core.model import Held, rung
@@ -53,13 +54,15 @@ class Intake:
         self._new = set(new)
         self.erased: list[str] = []
 
-    def take(self, scored: Sequence[Scored]) -> None:
+    async def take(self, scored: Sequence[Scored]) -> None:
         """Take all messages in; the messages of one lead lead to one decision."""
         by_lead: dict[str, list[Scored]] = {}
         for one in scored:
             by_lead.setdefault(one.message.lead_id, []).append(one)
-        for lead_id, messages in by_lead.items():
+        for number, (lead_id, messages) in enumerate(by_lead.items(), 1):
             self._lead(lead_id, messages)
+            if number % CASES_A_TURN == 0:
+                await asyncio.sleep(0)
 
     def _lead(self, lead_id: str, scored: Sequence[Scored]) -> None:
         messages = [one.message for one in scored]

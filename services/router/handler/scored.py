@@ -1,5 +1,7 @@
 """From a batch of `lead.scored` to decisions: decode, look, take in, decide, give away, write and send on."""
 
+import asyncio
+import contextlib
 import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final, Protocol
@@ -7,20 +9,21 @@ from typing import Final, Protocol
 import asyncpg
 import msgspec
 
-from schemas.codec import Message, scored_decoder
+from schemas.codec import scored_decoder
 from schemas.messages import Cause, LeadScored
 from schemas.topics import LEAD_SCORED
 from services.directory.core.match import DirectoryView
 from services.eventlog.deadletter import bury
 from services.eventlog.fence import fence, fence_arguments, fence_epochs, translate
-from services.eventlog.ports import Batch, Connection, DeadRecord, Outbox
+from services.eventlog.ports import Batch, Connection, DeadRecord, Outbox, Staged
 from services.policy.core.policy import Policy
 from services.router.commands import metrics
-from services.router.commands.commit import commit
+from services.router.commands.commit import commit, parcel
 from services.router.commands.desk import Desk
+from services.router.handler.flight import Decision, Flights, Work
 from services.router.handler.intake import Intake, Scored, leads_of
 from services.router.handler.timers import TimerRun
-from services.router.store.batch import Write
+from services.router.store.left import Left, NotYet
 from services.router.store.timers import due_timers, timers_of
 from services.runtime import crash
 from services.runtime.clock import Clock
@@ -28,6 +31,7 @@ from services.runtime.db import Database
 
 STAGE: Final = "router"
 TIMERS_MAX: Final = 500
+RECORDS_A_TURN: Final = 256  # between two turns of the loop
 TICK_ROUNDS: Final = 20  # the loop has records to read as well
 ID_CHARS: Final = 32
 ID: Final = re.compile(f"[0-9a-f]{{{ID_CHARS}}}")
@@ -46,13 +50,6 @@ class PolicyDoor(Protocol):
     async def at_least(self, version: int) -> object:
         """Wait until the active version is at least this one."""
         ...
-
-
-class Work(msgspec.Struct, frozen=True):
-    """A decoded batch."""
-
-    scored: list[Scored]
-    dead: list[DeadRecord]
 
 
 class RouterHandler:
@@ -80,12 +77,33 @@ class RouterHandler:
         self._part_of = part_of
         self._clock = clock
         self._wary = False  # the last try has failed: lock before looking
+        self._flights = Flights()
 
     async def prepare(self, batch: Batch) -> Work:
-        """Decode. What cannot be decoded is a dead letter; its neighbours go on."""
+        """Decode, look and decide, while the batch before may still be written: nothing is locked, nothing is written.
+
+        What cannot be decoded is a dead letter; its neighbours go on.
+        """
+        generation = self._flights.generation
+        work = Work(*await self._decode(batch))
+        newest = max((one.message.policy_version for one in work.scored), default=0)
+        if newest > self._policies.active.version:
+            await self._policies.at_least(newest)
+        upon = await self._flights.ahead()
+        if upon is not None and not self._wary and not work.dead:
+            async with self._db.raw() as pg:
+                with contextlib.suppress(NotYet):
+                    work.decision = await self._decide(pg, work, upon)
+                    work.upon = upon
+        self._flights.take_off(work, generation)
+        return work
+
+    async def _decode(self, batch: Batch) -> tuple[list[Scored], list[DeadRecord]]:
         scored: list[Scored] = []
         dead: list[DeadRecord] = []
-        for record in batch.records:
+        for number, record in enumerate(batch.records, 1):
+            if number % RECORDS_A_TURN == 0:
+                await asyncio.sleep(0)
             try:
                 event = scored_decoder.decode(record.value or b"")
                 check(event.data)
@@ -103,46 +121,59 @@ class RouterHandler:
                 )
                 continue
             scored.append(Scored(event.data, event.time, record.part))
-        return Work(scored, dead)
+        return scored, dead
 
     async def apply(self, batch: Batch, work: Work) -> None:
-        """Decide and write; see `Desk` for how it locks."""
-        newest = max((one.message.policy_version for one in work.scored), default=0)
-        if newest > self._policies.active.version:
-            await self._policies.at_least(newest)
+        """Write what was decided ahead; decide now what was not, or does not hold any more. See `Desk` for how it locks."""
         began = self._clock.monotonic()
-        async with self._db.raw() as pg:
-            if self._wary or work.dead:
-                async with pg.transaction():
-                    await fence(pg, batch)
-                    await bury(pg, STAGE, batch.topic, work.dead)
-                    desk, done = await self._decide(pg, work, hold=True)
-                    staged = await commit(pg, self._outbox, *done)
-            else:
-                desk, done = await self._decide(pg, work, hold=False)
-                try:
-                    staged = await commit(pg, self._outbox, *done, fence_arguments(batch))
-                except asyncpg.PostgresError as error:
-                    self._wary = True
-                    raise translate(error) from error
+        self._flights.begin(work)
+        try:
+            desk, staged = await self._write(batch, work)
+        except BaseException:
+            self._flights.crash(work)
+            raise
         crash.reach(COMMITTED)
         self._wary = False
+        self._flights.land(work)
         desk.committed()
         metrics.DECIDE_SECONDS.labels("batch").observe(self._clock.monotonic() - began)
         self._observe(work)
         await self._outbox.committed(staged)
 
-    async def _decide(self, pg: Connection, work: Work, *, hold: bool) -> tuple[Desk, tuple[Write, list[Message]]]:
-        desk = self._desk(pg, hold=hold)
+    async def _write(self, batch: Batch, work: Work) -> tuple[Desk, Staged | None]:
+        decision = work.holds if not self._wary else None
+        if decision is None and work.decision is not None:
+            self._flights.drop()  # it will be decided otherwise, perhaps
+        async with self._db.raw() as pg:
+            if self._wary or work.dead:
+                async with pg.transaction():
+                    await fence(pg, batch)
+                    await bury(pg, STAGE, batch.topic, work.dead)
+                    decision = await self._decide(pg, work, hold=True)
+                    return decision.desk, await commit(pg, self._outbox, decision.parcel)
+            if decision is None:
+                decision = await self._decide(pg, work)
+            try:
+                return decision.desk, await commit(pg, self._outbox, decision.parcel, fence_arguments(batch))
+            except asyncpg.PostgresError as error:
+                self._wary = True
+                raise translate(error) from error
+
+    async def _decide(self, pg: Connection, work: Work, upon: Sequence[Work] = (), *, hold: bool = False) -> Decision:
+        policy = self._policies.active
+        left = [before.left for before in upon if before.left is not None]
+        desk = self._desk(pg, policy, hold=hold, left=left)
         causes = causes_of(work.scored)
         seen = await desk.look(leads_of(work.scored), causes)
         crash.reach(LOOKED)
         new = {(cause.event_id, cause.reversed): lead for cause, lead in causes}
         for known in seen:
             del new[known]
-        intake = Intake(desk, self._policies.active, new)
-        intake.take(work.scored)
-        return desk, await desk.finish(causes=[(*key, lead) for key, lead in new.items()], erased=intake.erased)
+        intake = Intake(desk, policy, new)
+        await intake.take(work.scored)
+        write, messages = await desk.finish(causes=[(*key, lead) for key, lead in new.items()], erased=intake.erased)
+        ready = await parcel(self._outbox, write, messages)
+        return Decision(desk, ready, Left(write) if not intake.erased else None)
 
     async def tick(self, epochs: Mapping[int, int]) -> None:
         """Timers that have come due, in transactions of at most `TIMERS_MAX`; one of each lead in a transaction."""
@@ -160,24 +191,28 @@ class RouterHandler:
         began = self._clock.monotonic()
         async with self._db.transaction() as pg:
             await fence_epochs(pg, STAGE, LEAD_SCORED.name, epochs)
-            desk = self._desk(pg, hold=True)
+            policy = self._policies.active
+            desk = self._desk(pg, policy, hold=True)
             await desk.look(lead_ids)
             timers = await timers_of(pg, lead_ids, self._clock.now())
-            TimerRun(desk, self._policies.active, self._view()).take(timers)
-            staged = await commit(pg, self._outbox, *await desk.finish())
+            TimerRun(desk, policy, self._view()).take(timers)
+            staged = await commit(pg, self._outbox, await parcel(self._outbox, *await desk.finish()))
+        self._flights.drop()
         desk.committed()
         metrics.DECIDE_SECONDS.labels("timers").observe(self._clock.monotonic() - began)
         await self._outbox.committed(staged)
 
     def reset(self) -> None:
-        """Nothing is cached or read ahead; but whoever was there in between may come again."""
+        """Nothing decided ahead holds; and whoever was there in between may come again."""
         self._wary = True
+        self._flights.clear()
 
     def owned(self, parts: Sequence[int]) -> None:
         """Nothing is kept by partition."""
 
-    def _desk(self, pg: Connection, *, hold: bool) -> Desk:
-        return Desk(pg, self._policies.active, self._view(), hold=hold, part_of=self._part_of, wall=self._clock.now())
+    def _desk(self, pg: Connection, policy: Policy, *, hold: bool, left: Sequence[Left] = ()) -> Desk:
+        now = self._clock.now()
+        return Desk(pg, policy, self._view(), hold=hold, part_of=self._part_of, wall=now, left=left)
 
     def _observe(self, work: Work) -> None:
         now = self._clock.now()

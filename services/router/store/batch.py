@@ -3,7 +3,8 @@
 Nothing needs to be locked in between: a write holds only if every lead, account and pool still stands as it was read.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+import asyncio
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final
 
@@ -146,43 +147,47 @@ async def free(
     return found
 
 
-async def write(pg: Connection, fence: FenceArguments, out: Outgoing, one: Write) -> None:
-    """Write it all, or nothing. The revisions of the leads move on: call once.
+async def write(pg: Connection, fence: FenceArguments, out: Outgoing, columns: Sequence[Any]) -> None:
+    """Write it all, or nothing.
 
     Args:
         fence: As `fence_arguments` gives it; without partitions in a transaction that holds the lease already.
+        columns: As `arguments` gives them.
 
     Raises:
         asyncpg.PostgresError: With a state that `fence.translate` knows: `Fenced`, or `Conflict` when what was read is
             no longer so.
     """
-    await pg.execute(APPLY, *fence, *arguments(one), *out)
+    await pg.execute(APPLY, *fence, *columns, *out)
 
 
-def arguments(one: Write) -> list[Any]:
-    """What `one` is in arguments, each kind in the order of its key."""
+async def arguments(one: Write) -> list[Any]:
+    """What `one` is in arguments, each kind in the order of its key. The revisions of the leads move on: call once."""
+    columns: list[Any] = []
+    for group in _groups(one):
+        for column, sent in zip(group, _SENT[len(columns) :], strict=False):
+            columns.append(_literal(column) if sent.startswith("text::") else column)
+        await asyncio.sleep(0)  # PostgreSQL may wait for the rest of the batch before
+    return columns
+
+
+def _groups(one: Write) -> Iterator[Sequence[Any]]:
     put = {(timer.lead_id, timer.kind): (part, timer.due_at, timer.gen) for timer, part in one.put}
     last = {change.held.id: change for change in one.changes}
     # An assignment that ends makes room for the one that its lead gets from a merged lead.
     changes = sorted(last.values(), key=lambda change: change.ended_at is None)
     reps = sorted(one.reps.items())
-    columns: list[Any] = [
-        *_columns(sorted(one.causes), 3),
-        *_columns([leads.row_of(lead) for lead in sorted(one.leads, key=lambda lead: lead.id)], leads.WIDTH),
-        *_columns([(domain, was.there, was.rep, rep) for domain, (was, rep) in reps], 4),
-        one.at,
-        *_columns([(name, state.rev, encode_state(state)) for name, state in sorted(one.pools.items())], 3),
-        *_columns([assignments.change_row(change) for change in changes], assignments.CHANGE_WIDTH),
-        *_columns([assignments.offer_row(offer) for offer in one.offers], assignments.OFFER_WIDTH),
-        *_columns([decisions.row_of(decided) for decided in one.decided], decisions.WIDTH),
-        *_columns(sorted(one.drop), 2),
-        *_columns([(*key, *put[key]) for key in sorted(put)], 5),
-        sorted(one.gone),
-        list(one.forgotten),
-    ]
-    return [
-        _literal(column) if sent.startswith("text::") else column for column, sent in zip(columns, _SENT, strict=True)
-    ]
+    yield _columns(sorted(one.causes), 3)
+    yield _columns([leads.row_of(lead) for lead in sorted(one.leads, key=lambda lead: lead.id)], leads.WIDTH)
+    yield _columns([(domain, was.there, was.rep, rep) for domain, (was, rep) in reps], 4)
+    yield (one.at,)
+    yield _columns([(name, state.rev, encode_state(state)) for name, state in sorted(one.pools.items())], 3)
+    yield _columns([assignments.change_row(change) for change in changes], assignments.CHANGE_WIDTH)
+    yield _columns([assignments.offer_row(offer) for offer in one.offers], assignments.OFFER_WIDTH)
+    yield _columns([decisions.row_of(decided) for decided in one.decided], decisions.WIDTH)
+    yield _columns(sorted(one.drop), 2)
+    yield _columns([(*key, *put[key]) for key in sorted(put)], 5)
+    yield sorted(one.gone), list(one.forgotten)
 
 
 def _columns(rows: Sequence[tuple[Any, ...]], width: int) -> list[Sequence[Any]]:

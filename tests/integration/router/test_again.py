@@ -131,8 +131,12 @@ asyncio.run(main())
 STEPS = sorted(name for name in crash.STEPS if name.startswith("router.") and name != "router.answered")
 
 
+@pytest.mark.parametrize("at_once", [1, 2000])  # one: the next is decided while the first is written
 @pytest.mark.parametrize("step", STEPS)
-async def test_killed_at(step: str, database: Database, database_url: str) -> None:
+async def test_killed_at(
+    step: str, at_once: int, database: Database, database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LEAD_ROUTER_BATCH_MAX_RECORDS", str(at_once))
     log = open_log(Settings(partitions=4), database, Listener(database))
     await log.ensure_topics()
     vp, mql = Person("anni@nordwind.example"), Person("maria@fjordsoft.example")

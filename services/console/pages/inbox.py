@@ -21,6 +21,7 @@ from services.console.views.inbox import (
     cards,
     taken,
 )
+from services.console.views.reminders import each_once, reminds
 from services.notify.api.desk import Listed, Used
 from services.runtime.access import Identity
 from services.runtime.errors import BadMessage, Refused
@@ -75,12 +76,12 @@ class InboxPages:
         rep = rep_of(identity, request)
         after = _number(request, "after", 0, 2**62)
         listed = await self._desk.since(rep, after, NEWS_MAX)
-        count = (await self._desk.open(rep, 1))[1]
+        opened, count, _ = await self._desk.open(rep, SHOWN)
         return self._frame.draw(
             "_inbox_news.html",
             identity=identity,
-            cards=await self._cards(listed, rep),
-            open=count,
+            cards=await self._cards(listed, rep, opened),
+            open=_waiting(opened, count),
             after=max((one.notice.seq for one in listed), default=after),
             more=len(listed) >= NEWS_MAX,
             **_words(identity, rep),
@@ -95,6 +96,8 @@ class InboxPages:
         listed = await self._desk.one(rep, notice_id)
         if listed is None:
             raise Refused("there is no such notice in this inbox", code="not_found")
+        # What the reminder of an offer shows beside its own words ends with the answer: it is read before.
+        beside = (await self._desk.open(rep, SHOWN))[0] if reminds(listed.notice) else []
         if fields.get("answer") == "seen":
             await self._rooms.notify.inbox.read(rep, notice_id)
             code, words = "seen", SAID["seen"]
@@ -102,7 +105,7 @@ class InboxPages:
             code, words = await self._answering.give(identity, rep, listed.notice.lead.id, fields)
         if request.headers.get("x-fragment"):
             again = await self._desk.one(rep, notice_id)
-            found = await self._cards([again] if again else [], rep)
+            found = await self._cards([again] if again else [], rep, beside)
             return self._frame.draw(
                 "_inbox_answer.html", identity=identity, code=code, words=words, cards=found, **_words(identity, rep)
             )
@@ -146,7 +149,7 @@ class InboxPages:
         parts = by_section(await self._cards(both, rep))
         return {
             "parts": parts,
-            "open": count,
+            "open": _waiting(listed, count),
             "after": seq,
             "sections": SECTIONS,
             "show": show,
@@ -154,10 +157,11 @@ class InboxPages:
             **_words(identity, rep),
         }
 
-    async def _cards(self, listed: Sequence[Listed], rep: str) -> list[Card]:
+    async def _cards(self, listed: Sequence[Listed], rep: str, beside: Sequence[Listed] = ()) -> list[Card]:
         ids = {one.notice.assignment.id for one in listed if one.open and one.notice.assignment is not None}
         offers = await self._rooms.router.desk.offers(ids) if ids else {}
-        return cards(listed, self._frame.clock.now(), offers, self._answering.names(), self._answering.zone(rep))
+        now, names, zone = self._frame.clock.now(), self._answering.names(), self._answering.zone(rep)
+        return cards(listed, now, offers, names, zone, beside=beside)
 
     async def _said(self, request: Request, rep: str) -> tuple[str, str] | None:
         """What the page says after a form: (code, words)."""
@@ -183,6 +187,11 @@ class InboxPages:
         if identity.role == "admin":
             query["rep"] = rep
         return RedirectResponse(f"/inbox?{urlencode(query)}", 303)
+
+
+def _waiting(opened: Sequence[Listed], count: int) -> int:
+    """How many things wait, of `count` open notices: an offer and its reminders are one."""
+    return count - len(opened) + len(each_once(opened))
 
 
 def rep_of(identity: Identity, request: Request) -> str:

@@ -9,6 +9,7 @@ from zoneinfo import ZoneInfo
 import msgspec
 
 from services.console.filters import ago, clock, initials
+from services.console.views.reminders import each_once, first_told, to_do, whole
 from services.notify.api.desk import Listed
 from services.notify.core.notice import ALERTS, OFFERS, Notice, ShownWhat
 from services.notify.core.words import path_of
@@ -169,21 +170,30 @@ def card(
 
 
 def cards(
-    listed: Sequence[Listed], now: datetime, offers: Mapping[str, Offer], names: Mapping[str, str], zone: str
+    listed: Sequence[Listed],
+    now: datetime,
+    offers: Mapping[str, Offer],
+    names: Mapping[str, str],
+    zone: str,
+    *,
+    beside: Iterable[Listed] = (),
 ) -> list[Card]:
-    """Cards of many notices, in their order. Of several about one offer only the newest is open."""
-    newest: dict[str, int] = {}
-    for one in listed:
-        if (key := _offer_key(one)) is not None:
-            newest[key] = max(newest.get(key, 0), one.notice.seq)
-    found = []
-    for one in listed:
-        key = _offer_key(one)
-        if key is not None and one.notice.seq < newest[key]:
-            continue
-        behind = one.notice.assignment
-        found.append(card(one, now, offer=offers.get(behind.id) if behind else None, names=names, zone=zone))
-    return found
+    """Cards of many notices, in their order: of several about one offer the newest.
+
+    Args:
+        beside: Notices that get no card here; a reminder of an offer shows what its first notice said.
+    """
+    first = first_told((*listed, *beside))
+    return [
+        card(
+            Listed(whole(one.notice, first, zone), one.open),
+            now,
+            offer=offers.get(one.notice.assignment.id) if one.notice.assignment is not None else None,
+            names=names,
+            zone=zone,
+        )
+        for one in each_once(listed)
+    ]
 
 
 def by_section(found: Iterable[Card]) -> dict[Section, list[Card]]:
@@ -235,20 +245,9 @@ def taken(offer: Offer | None, by: str | None, names: Mapping[str, str], now: da
     return f"{who} {verb} {_just(offer.since, now)}."
 
 
-def to_do(notice: Notice) -> bool:
-    """Something is due for a lead that the rep has accepted: it is done, not answered."""
-    behind = notice.assignment
-    return notice.kind == "due" and behind is not None and behind.state == "accepted"
-
-
 def _just(at: datetime, now: datetime) -> str:
     seconds = int((now - at).total_seconds())
     return "just now" if seconds < 3 else f"{seconds} s ago" if seconds < 60 else ago(at, now)
-
-
-def _offer_key(one: Listed) -> str | None:
-    behind = one.notice.assignment
-    return behind.id if one.open and behind is not None and one.notice.kind in OFFERS else None
 
 
 def _standing(

@@ -103,6 +103,10 @@ function jump(line, column) {
   editor.scrollIntoView({ block: "nearest" });
 }
 
+function quiet(words) {
+  return Object.assign(document.createElement("p"), { className: "quiet", textContent: words });
+}
+
 function jumper(words) {
   return Object.assign(document.createElement("button"), { type: "button", className: "link", textContent: words });
 }
@@ -152,8 +156,7 @@ function changed(answer) {
     ul.append(...answer.changes.map((c) => Object.assign(document.createElement("li"), { textContent: c.text })));
     return [ul];
   }
-  const words = answer.problems.length ? "Mend the problems first." : "Nothing in meaning.";
-  return [Object.assign(document.createElement("p"), { className: "quiet", textContent: words })];
+  return [quiet(answer.problems.length ? "Mend the problems first." : "Nothing in meaning.")];
 }
 
 async function check() {
@@ -187,7 +190,11 @@ area.addEventListener("input", () => {
   clearTimeout(timer);
   timer = setTimeout(check, WAIT_MS);
 });
-form.querySelector("details.lines").addEventListener("toggle", (event) => { if (event.target.open && area.value !== started) check(); });
+form.querySelector("details.lines").addEventListener("toggle", (event) => {
+  if (!event.target.open || area.value === started) return;
+  document.getElementById("lines").replaceChildren(quiet("Comparing…"));
+  check();
+});
 problems.addEventListener("click", (event) => {
   const item = event.target.closest("li[data-line]");
   if (item && Number(item.dataset.line)) jump(Number(item.dataset.line), Number(item.dataset.column));

@@ -178,7 +178,14 @@ inbox.addEventListener("click", async (event) => {
   if (!copy && !mail) return;
   const say = event.target.closest("[data-say]");
   if (copy) {
-    await navigator.clipboard.writeText(say.querySelector(".body").textContent);
+    try {
+      await navigator.clipboard.writeText(say.querySelector(".body").textContent);
+    } catch {
+      // The browser does not let us: the text is there to be marked by hand.
+      say.querySelector(".whole").open = true;
+      aloud("This browser does not let us copy. Mark the text by hand.");
+      return;
+    }
     const word = copy.querySelector("span");
     word.textContent = "Copied";
     copy.classList.add("did");

@@ -4,9 +4,13 @@ const button = said?.querySelector("[data-copy]");
 if (button && navigator.clipboard) {
   button.hidden = false;
   button.addEventListener("click", async () => {
-    await navigator.clipboard.writeText(said.querySelector(".body").textContent);
     const word = button.querySelector("span");
-    word.textContent = "Copied";
+    try {
+      await navigator.clipboard.writeText(said.querySelector(".body").textContent);
+      word.textContent = "Copied";
+    } catch {
+      word.textContent = "Copy it by hand";
+    }
     setTimeout(() => { word.textContent = "Copy"; }, 2000);
   });
 }

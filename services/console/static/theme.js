@@ -4,11 +4,13 @@
   let chosen = null;
   try { chosen = localStorage.getItem("theme"); } catch { /* no storage: the system's look */ }
   if (chosen === "light" || chosen === "dark") root.dataset.theme = chosen;
-  document.addEventListener("DOMContentLoaded", () => {
-    // The page that is open stays in sight, however many links there are.
+  // The page that is open stays in sight, however many links there are. Before `load` the look may not be there yet.
+  addEventListener("load", () => {
     const here = document.querySelector(".links a[aria-current]");
     const links = here?.closest(".links");
     if (links) links.scrollLeft = here.offsetLeft - links.offsetLeft - (links.clientWidth - here.offsetWidth) / 2;
+  });
+  document.addEventListener("DOMContentLoaded", () => {
     const button = document.getElementById("theme");
     if (!button) return;
     button.hidden = false;

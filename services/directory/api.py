@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Mapping
-from datetime import datetime
 from typing import Annotated, Any, Final
 
 import msgspec
@@ -19,7 +18,7 @@ from services.directory.core.team_yaml import TeamError
 from services.directory.imports import import_accounts, import_team
 from services.directory.store import DirectoryCache, DirectoryStore
 from services.runtime.access import Identity, require
-from services.runtime.http import ApiError, Cursor, Limit, decode_cursor, encode_cursor, page
+from services.runtime.http import ApiError, Cursor, Limit, decode_place, encode_place, page
 
 # For make_app(body_limits=…): files are larger than other bodies.
 BODY_LIMITS: Final = {"/v1/accounts/import": BYTES_MAX + 65_536}
@@ -50,12 +49,11 @@ def _account_routes(router: APIRouter, cache: DirectoryCache, store: DirectorySt
         cursor: Cursor = None,
     ) -> dict[str, Any]:
         """Accounts, newest first."""
-        after = decode_cursor(cursor, str, str)
-        before = None if after is None else (_time_of(after[0]), after[1])
+        before = decode_place(cursor)
         rows = await store.list_accounts(q=q, owner=owner, named=named, limit=limit + 1, before=before)
         more = len(rows) > limit
         last = rows[limit - 1] if more else None
-        return page(rows[:limit], encode_cursor(last["created_at"].isoformat(), last["domain"]) if last else None)
+        return page(rows[:limit], encode_place(last["created_at"], last["domain"]) if last else None)
 
     @router.post("/accounts/import")
     async def import_csv(request: Request, _: Writer) -> dict[str, Any]:
@@ -193,13 +191,6 @@ async def _account(store: DirectoryStore, domain: str) -> Mapping[str, Any]:
     if row is None:
         raise ApiError(404, "not_found", f"there is no account {domain[:253]}")
     return row
-
-
-def _time_of(text: str) -> datetime:
-    try:
-        return datetime.fromisoformat(text)
-    except ValueError as error:
-        raise ApiError(400, "bad_cursor", "the cursor is not one of this list; begin again without it") from error
 
 
 def _told(cache: DirectoryCache, rep_id: str) -> dict[str, Any]:

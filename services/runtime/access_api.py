@@ -1,7 +1,7 @@
 """HTTP for tokens and browser sessions: `/v1/tokens` (admin), `/v1/session`."""
 
-from datetime import UTC, datetime
 from typing import Annotated, Any
+from uuid import UUID
 
 from fastapi import APIRouter, Depends
 from pydantic import BaseModel, ConfigDict, Field
@@ -22,7 +22,7 @@ from services.runtime.access import (
     set_session_cookie,
 )
 from services.runtime.errors import Refused
-from services.runtime.http import Cursor, Limit, decode_cursor, encode_cursor, page
+from services.runtime.http import Cursor, Limit, decode_place, encode_place, page
 
 
 class NewToken(BaseModel):
@@ -61,11 +61,9 @@ def access_router(access: Access) -> APIRouter:
     @router.get("/tokens")
     async def list_tokens(_caller: admin, limit: Limit = 50, cursor: Cursor = None) -> dict[str, Any]:
         """Tokens, newest first, without the tokens themselves."""
-        before = decode_cursor(cursor, int, str)
-        start = (datetime.fromtimestamp(before[0] / 1e6, UTC), before[1]) if before else None
-        found = await access.list(limit + 1, start)
+        found = await access.list(limit + 1, decode_place(cursor, UUID))
         last = found[limit - 1] if len(found) > limit else None
-        following = encode_cursor(_micros(last.created_at), last.id) if last else None
+        following = encode_place(last.created_at, last.id) if last else None
         return page([_shown(token) for token in found[:limit]], following)
 
     @router.delete("/tokens/{token_id}", status_code=204)
@@ -126,7 +124,3 @@ def _shown(token: TokenInfo) -> dict[str, Any]:
         "created_at": token.created_at.isoformat(),
         "revoked_at": token.revoked_at.isoformat() if token.revoked_at else None,
     }
-
-
-def _micros(at: datetime) -> int:
-    return int(at.timestamp()) * 1_000_000 + at.microsecond

@@ -24,10 +24,13 @@ from starlette.routing import BaseRoute
 from services.runtime.access import Access
 from services.runtime.errors import BadMessage, Conflict, Fenced, LeadRouterError, Refused, Unavailable
 from services.runtime.guard import BODY_MAX_BYTES, BodyTooLarge, BodyTooSlow, Guard, allowed_methods, error_body
-from services.runtime.paging import Cursor, Limit, decode_cursor, encode_cursor, page
+from services.runtime.paging import Cursor, Limit, decode_cursor, decode_place, encode_cursor, encode_place, page
 from services.runtime.server import Server
 
-__all__ = ["ApiError", "Cursor", "ErrorBody", "Limit", "Server", "decode_cursor", "encode_cursor", "make_app", "page"]
+__all__ = [
+    "ApiError", "Cursor", "ErrorBody", "Limit", "Server", "decode_cursor", "decode_place", "encode_cursor", "encode_place",
+    "make_app", "page",
+]  # fmt: skip
 
 log = structlog.get_logger(__name__)
 

@@ -5,7 +5,8 @@ A cursor is the sort key of the last item, written opaquely; it grants nothing, 
 
 import base64
 import binascii
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from datetime import datetime
 from typing import Annotated, Any
 
 import msgspec
@@ -50,6 +51,36 @@ def decode_cursor(text: str | None, *kinds: type[Part]) -> tuple[Any, ...] | Non
         if any(isinstance(part, str) and "\x00" in part for part in parts):
             raise ValueError(text)
     except (ValueError, TypeError, binascii.Error, msgspec.DecodeError) as error:
-        msg = "the cursor is not one of this list; begin again without it"
-        raise BadMessage(msg, code="bad_cursor") from error
+        raise _bad() from error
     return tuple(parts)
+
+
+def encode_place(at: datetime, ident: str) -> str:
+    """The place of an item in a list by time: the cursor for `(at, id) < (…)`."""
+    return encode_cursor(at.isoformat(), ident)
+
+
+def decode_place(text: str | None, check: Callable[[str], object] = str) -> tuple[datetime, str] | None:
+    """The time and the id of an item again; None for no cursor.
+
+    Args:
+        check: Raises ValueError for what is no id of this list.
+
+    Raises:
+        BadMessage: `bad_cursor`: not one of ours, or of another list.
+    """
+    parts = decode_cursor(text, str, str)
+    if parts is None:
+        return None
+    try:
+        at = datetime.fromisoformat(parts[0])
+        check(parts[1])
+    except ValueError as error:
+        raise _bad() from error
+    if at.tzinfo is None:
+        raise _bad()
+    return at, parts[1]
+
+
+def _bad() -> BadMessage:
+    return BadMessage("the cursor is not one of this list; begin again without it", code="bad_cursor")

@@ -13,8 +13,8 @@ from services.notify.store.endpoints import Stored
 from services.notify.store.ledger import Filter, Ledger
 from services.runtime.access import Identity, require
 from services.runtime.clock import Clock
-from services.runtime.errors import BadMessage, Refused
-from services.runtime.http import Cursor, Limit, decode_cursor, encode_cursor, page
+from services.runtime.errors import Refused
+from services.runtime.http import Cursor, Limit, decode_place, encode_place, page
 
 Setting = Annotated[Identity, Depends(require("marketing"))]
 Seeing = Annotated[Identity, Depends(require("marketing", "ops"))]
@@ -161,9 +161,9 @@ def delivery_router(ledger: Ledger, clock: Clock) -> APIRouter:
     ) -> dict[str, Any]:
         """Deliveries, newest first."""
         wanted = Filter(state=state, endpoint=endpoint, rep=rep, notice=notice)
-        rows = await ledger.page(wanted, limit + 1, _after(cursor))
+        rows = await ledger.page(wanted, limit + 1, decode_place(cursor))
         more = rows[limit - 1] if len(rows) > limit else None
-        following = encode_cursor(more["created_at"].isoformat(), more["id"]) if more is not None else None
+        following = encode_place(more["created_at"], more["id"]) if more is not None else None
         return page([dict(row) for row in rows[:limit]], following)
 
     @router.post("/replay")
@@ -188,20 +188,6 @@ def delivery_router(ledger: Ledger, clock: Clock) -> APIRouter:
         return {"replayed": 1}
 
     return router
-
-
-def _after(cursor: str | None) -> tuple[datetime, str] | None:
-    parts = decode_cursor(cursor, str, str)
-    if parts is None:
-        return None
-    try:
-        at = datetime.fromisoformat(parts[0])
-        if at.tzinfo is None:
-            raise ValueError(parts[0])
-    except ValueError as error:
-        msg = "the cursor is not one of this list; begin again without it"
-        raise BadMessage(msg, code="bad_cursor") from error
-    return at, parts[1]
 
 
 def _none(delivery_id: str) -> Refused:

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from datetime import timedelta
 from typing import Annotated
+from uuid import uuid4
 
 import httpx
 import pytest
@@ -14,7 +15,7 @@ from services.runtime.access_api import access_router
 from services.runtime.clock import FixedClock, SystemClock
 from services.runtime.db import Database, Listener
 from services.runtime.errors import BadMessage
-from services.runtime.http import Server, make_app
+from services.runtime.http import Server, encode_cursor, make_app
 
 
 def things_router() -> APIRouter:
@@ -110,7 +111,12 @@ async def test_tokens_are_made_listed_and_revoked_by_admins(access: Access, http
         assert (await http.post("/v1/tokens", headers=admin, json=body)).status_code == 400
     for body in ({"role": "boss"}, {}, {"role": "rep", "rep": "a\x00"}, {"role": "ops", "more": 1}):
         assert (await http.post("/v1/tokens", headers=admin, json=body)).status_code == 422
-    assert (await http.get("/v1/tokens?cursor=xx", headers=admin)).json()["code"] == "bad_cursor"
+    for cursor in (
+        "xx",
+        *(encode_cursor(*parts) for parts in ((10**17, str(uuid4())), (-(10**18), str(uuid4())), (1, "x"))),
+    ):
+        said = await http.get(f"/v1/tokens?cursor={cursor}", headers=admin)
+        assert (said.status_code, said.json()["code"]) == (400, "bad_cursor"), cursor
 
 
 async def test_a_browser_session(access: Access, http: httpx.AsyncClient) -> None:

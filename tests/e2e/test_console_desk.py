@@ -8,9 +8,9 @@ from typing import Any
 import asyncpg
 import httpx
 import pytest
-from playwright.async_api import Browser, Page, expect
+from playwright.async_api import Browser, Page, Route, expect
 
-from tests.support.console import LOOKS, Console, api, findings, watched
+from tests.support.console import LOOKS, Console, api, findings, outgrown, watched
 from tests.support.scene import EVIL
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(240), pytest.mark.xdist_group("e2e")]
@@ -87,9 +87,10 @@ async def test_every_page_in_every_look_is_accessible(console: Console, chromium
             # Its beginning alone: axe looks at every painted word.
             await page.fill("#text", "\n".join((await page.input_value("#text")).splitlines()[:48]))
             await expect(page.locator("#problems li").first).to_be_visible()
-        if look == "phone":
-            assert await page.evaluate("() => document.documentElement.scrollWidth <= innerWidth"), path
-        found += await findings(page)
+        here = page.locator(".links a[aria-current]")
+        if await here.count():
+            await expect(here).to_be_in_viewport(ratio=1)
+        found += [*await outgrown(page), *await findings(page)]
     assert not found, "\n".join(found)
     await context.close()
 
@@ -232,6 +233,56 @@ async def test_dead_letters_are_looked_at_and_put_back_with_progress(console: Co
     left = (await api(console, "ops", "GET", "/v1/ops/dead-letters?reason=tried_out&replayed=false")).json()
     assert left["items"] == []
     assert told == []
+    await context.close()
+
+
+async def test_putting_back_goes_on_where_it_was_cut_off(console: Console, chromium: Browser) -> None:
+    await letters(console, "cut_off", 150)
+    context = await chromium.new_context()
+    page = await console.sign_in(context, "ops")
+    await page.goto(f"{console.url}/ops/dead-letters?reason=cut_off")
+    asked: list[Any] = []
+
+    async def cut(route: Route) -> None:
+        asked.append(route.request.post_data_json)
+        await (route.abort() if len(asked) == 2 else route.continue_())
+
+    await page.route("**/v1/ops/dead-letters/replay", cut)
+    await page.get_by_role("button", name="Put all 150 back").click()
+    await expect(page.locator("#told")).to_contain_text("Stopped after 100")
+    await page.get_by_role("button", name="Put the rest back").click()
+    await expect(page.locator("#told")).to_contain_text("150 put back.")
+    await expect(page.get_by_role("button", name="Done")).to_be_disabled()
+    assert asked[2] == asked[1]
+    assert asked[1]["after"] > 0
+    await context.close()
+
+
+async def test_figures_stand_still_while_somebody_is_in_them_and_say_so(console: Console, chromium: Browser) -> None:
+    context, told = await watched(chromium)
+    page = await console.sign_in(context, "ops")
+    await page.clock.install()
+    await page.goto(f"{console.url}/ops/lag")
+    fresh = page.locator("#fresh")
+    await expect(fresh).to_have_text("Fresh every 5 s")
+    await page.get_by_role("region", name="Partitions of tracking.events").focus()
+    await page.clock.run_for(5_000)
+    await expect(fresh).to_have_text("Stands still while you are in it")
+    await page.locator("h1").click()
+    await page.clock.run_for(5_000)
+    await expect(fresh).to_have_text("Fresh every 5 s")
+    assert told == []
+    await context.close()
+
+
+async def test_the_matrix_keeps_its_stages_in_sight_on_a_phone(console: Console, chromium: Browser) -> None:
+    context = await chromium.new_context(**LOOKS["phone"])
+    page = await console.sign_in(context, "marketing")
+    await page.goto(f"{console.url}/matrix")
+    region = page.get_by_role("region", name="The sales matrix")
+    await region.evaluate("(box) => box.scrollTo(box.scrollWidth, 0)")
+    await expect(page.get_by_role("rowheader", name="Qualified")).to_be_in_viewport(ratio=0.9)
+    await expect(page.get_by_role("columnheader", name="Volume")).to_be_in_viewport(ratio=0.9)
     await context.close()
 
 

@@ -128,6 +128,23 @@ async def findings(page: Page) -> list[str]:
     ]
 
 
+async def outgrown(page: Page) -> list[str]:
+    """What is wider than the card it stands in, or than the screen; what scrolls by itself may be."""
+    found: list[str] = await page.evaluate(
+        """() => {
+          const out = [];
+          if (document.documentElement.scrollWidth > innerWidth) out.push("the page");
+          for (const one of document.querySelectorAll("main .card :is(input, select, textarea, button, td, th, h1, h2, h3, p, li)")) {
+            if (one.closest(".scroll, .y-editor, .hidden, summary") || !one.checkVisibility()) continue;
+            const box = one.getBoundingClientRect();
+            if (box.right > one.closest(".card").getBoundingClientRect().right + 0.5) out.push(one.outerHTML.slice(0, 120));
+          }
+          return out;
+        }"""
+    )
+    return [f"{page.url}: {one}" for one in found]
+
+
 async def watched(browser: Browser, **options: Any) -> tuple[BrowserContext, list[str]]:
     """A context whose pages tell of violations of their policy and of errors of their scripts."""
     context = await browser.new_context(**options)

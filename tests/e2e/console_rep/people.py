@@ -11,11 +11,13 @@ from tests.support.console import Console, api
 NORDWIND = "nordwind.example"
 
 
-async def offered(console: Console, first: str, last: str = "Test", name: str | None = None) -> dict[str, Any]:
+async def offered(
+    console: Console, first: str, last: str = "Test", name: str | None = None, title: str = "VP Operations"
+) -> dict[str, Any]:
     """Somebody at Nordwind becomes known: an offer to Anna. Returns the lead."""
     async with console.client() as client:
         teller = Teller(client, Cast(suffix=f"{time.monotonic_ns():x}"))
-        person = teller.cast.person(first, last, NORDWIND, "VP Operations")
+        person = teller.cast.person(first, last, NORDWIND, title)
         if name is not None:
             person["name"] = name
         await teller.send(teller.identify(person))

@@ -3,8 +3,8 @@
 import pytest
 from playwright.async_api import Browser, expect
 
-from tests.e2e.console_rep.people import NORDWIND, card, lead_of
-from tests.support.console import LOOKS, Console, findings, watched
+from tests.e2e.console_rep.people import NORDWIND, card, lead_of, offered
+from tests.support.console import LOOKS, Console, findings, outgrown, watched
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(240), pytest.mark.xdist_group("e2e")]
 
@@ -32,12 +32,10 @@ async def test_every_page_in_every_look_is_accessible(console: Console, chromium
             await expect(page.locator("#live")).to_contain_text("live")
             await card(page, "Mikael Ström").locator("summary", has_text="Decline").click()
             await page.locator(".say summary", has_text="Edit").first.click()
-        if look == "phone":
-            # Nothing is wider than the screen, and a chart's text is as large as it was drawn.
-            assert await page.evaluate("() => document.documentElement.scrollWidth <= innerWidth"), path
-        found += await findings(page)
+        found += [*await outgrown(page), *await findings(page)]
     assert not found, "\n".join(found)
     if look == "phone":
+        # A chart's text is as large as it was drawn.
         await page.goto(f"{console.url}/leads/{vera['id']}")
         assert (await page.locator(".chart-phone svg text").first.bounding_box() or {})["height"] >= 11
     await context.close()
@@ -63,12 +61,49 @@ async def test_no_page_breaks_its_own_policy(console: Console, chromium: Browser
 async def test_a_phone_is_not_offered_what_it_cannot_do(console: Console, chromium: Browser) -> None:
     """Browsers of phones have `Notification`, but a page cannot make one."""
     phone = "Notification = class { static permission = 'default'; constructor() { throw new TypeError('Illegal'); } };"
-    for look, offered in (("light", True), ("phone", False)):
+    for look, there in (("light", True), ("phone", False)):
         context, told = await watched(chromium, **LOOKS[look])
         if look == "phone":
             await context.add_init_script(phone)
         page = await console.sign_in(context, "anna")
         await expect(page.locator("#live")).to_contain_text("live")
-        await expect(page.locator("#ring")).to_be_visible(visible=offered)
+        await expect(page.locator("#ring")).to_be_visible(visible=there)
         assert told == []
         await context.close()
+
+
+@pytest.mark.parametrize("look", ["light", "phone"])
+async def test_long_names_stay_in_their_cards(console: Console, chromium: Browser, look: str) -> None:
+    lead = await offered(
+        console,
+        "Maximiliane",
+        f"Long{look}",
+        name=f"Maximiliane-Friederike Prinzessin von und zu Hohenlohe-Langenburg-Schillingsfürst-{look}",
+        title="Donaudampfschifffahrtsgesellschaftskapitänsstellvertreterinnenausbildungsleiterin Operations",
+    )
+    context = await chromium.new_context(**LOOKS[look])
+    page = await console.sign_in(context, "anna")
+    await expect(card(page, f"Schillingsfürst-{look}").first).to_be_visible()
+    found: list[str] = []
+    for path in ("/inbox", "/leads", f"/leads/{lead['id']}", f"/accounts/{NORDWIND}"):
+        await page.goto(console.url + path)
+        await expect(page.locator("main")).to_contain_text("Maximiliane")
+        found += await outgrown(page)
+    assert not found, "\n".join(found)
+    await context.close()
+
+
+async def test_buttons_stay_where_they_are_when_they_unfold(console: Console, chromium: Browser) -> None:
+    context = await chromium.new_context(**LOOKS["light"])
+    page = await console.sign_in(context, "anna")
+    offer = card(page, "Mikael Ström")
+    decline = offer.locator("summary", has_text="Decline")
+    await decline.evaluate("(button) => button.scrollIntoView({block: 'center'})")
+    before = await decline.bounding_box()
+    await decline.click()
+    reasons = await offer.get_by_role("group", name="Why not").bounding_box()
+    assert await decline.bounding_box() == before
+    assert before is not None
+    assert reasons is not None
+    assert reasons["y"] >= before["y"] + before["height"]
+    await context.close()

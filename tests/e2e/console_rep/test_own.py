@@ -1,5 +1,7 @@
 """What is a rep's own, in a real Chromium: leads, availability, sessions."""
 
+import re
+
 import httpx
 import pytest
 from playwright.async_api import Browser, expect
@@ -68,6 +70,7 @@ async def test_sessions_end_everywhere_and_wrong_tokens_wait(console: Console, c
     # The open page learns of it with the next thing that happens, or the next beat of its stream.
     await offered(console, "Viimeinen", "Viesti")
     await expect(other.locator("#token")).to_be_visible()
+    await expect(other).to_have_url(re.compile(r"next=%2Finbox"))
     await here.close()
     await there.close()
     async with httpx.AsyncClient(base_url=console.url, headers={"Sec-Fetch-Site": "same-origin"}) as http:

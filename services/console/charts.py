@@ -1,4 +1,4 @@
-"""Charts as SVG, drawn on the server: line, histogram, bars, sankey → Markup. Pure.
+"""Charts as SVG, drawn on the server: line, bars, sankey → Markup. Pure.
 
 Under the page policy there are no inline styles: colours come from classes (`c1` to `c6` of console.css), sizes from
 attributes. A scaled drawing scales its text too, so `responsive` draws twice, and CSS shows the one that fits.
@@ -6,7 +6,7 @@ attributes. A scaled drawing scales its text too, so `responsive` draws twice, a
 
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, tzinfo
-from math import ceil, floor, log10
+from math import floor, log10
 from typing import Final
 
 import msgspec
@@ -30,7 +30,6 @@ class Series(msgspec.Struct, frozen=True, kw_only=True):
     points: Sequence[tuple[X, float]]
     tone: int = 1
     area: bool = False
-    step: bool = False
 
 
 class Mark(msgspec.Struct, frozen=True):
@@ -104,7 +103,6 @@ def line(
     low: float = 0,
     high: float | None = None,
     marks: Sequence[Mark] = (),
-    unit: str = "",
     zone: tzinfo = UTC,
 ) -> Markup:
     """Lines over time or over numbers.
@@ -130,16 +128,21 @@ def line(
     def py(y: float) -> float:
         return bottom - (bottom - TOP) * (min(max(y, low), top) - low) / ((top - low) or 1)
 
-    parts = [_grid(low, top, py, right, unit)]
+    parts = [_grid(low, top, py, right)]
     count = max(1, (right - LEFT) // X_TICKS_PX)
+    before = ""
     for i in range(count + 1):
         at = first + (last - first) * i / count
         anchor = "start" if i == 0 else "end" if i == count else "middle"
-        parts.append(_text(px(at), height - 8, _x_name(at, last - first, zone if timed else None), anchor))
+        name = _x_name(at, last - first, zone if timed else None)
+        # Two and a half days have more ticks than days: each is named once.
+        if name != before:
+            parts.append(_text(px(at), height - 8, name, anchor))
+        before = name
         if last == first:
             break
     for one in series:
-        path = _path([(px(x), py(y)) for x, y in one.points], step=one.step)
+        path = _path([(px(x), py(y)) for x, y in one.points])
         if one.area and one.points:
             ends = f"L{px(one.points[-1][0]):.1f} {bottom} L{px(one.points[0][0]):.1f} {bottom}Z"
             parts.append(Markup('<path class="area c{}" d="{} {}"/>').format(one.tone, path, ends))
@@ -153,36 +156,7 @@ def line(
     return _svg(size, label, parts)
 
 
-def histogram(
-    bins: Sequence[tuple[str, float]], size: Size = WIDE, *, label: str, unit: str = "", tone: int = 1
-) -> Markup:
-    """Upright bars side by side; names that find no room are left out (the table has them)."""
-    if not bins:
-        return _empty(size, label)
-    width, height = size
-    right, bottom = width - RIGHT, height - BOTTOM
-    top = nice(max(value for _, value in bins))
-    step = (right - LEFT) / len(bins)
-    widest = max(len(name) for name, _ in bins) * TEXT * 0.6 + 8
-    every = max(1, ceil(widest / step))
-
-    def py(y: float) -> float:
-        return bottom - (bottom - TOP) * y / (top or 1)
-
-    parts = [_grid(0, top, py, right, unit)]
-    for i, (name, value) in enumerate(bins):
-        x, y = LEFT + step * i, py(value)
-        parts.append(
-            Markup(
-                '<rect class="bar c{}" x="{:.1f}" y="{:.1f}" width="{:.1f}" height="{:.1f}" rx="2"><title>{}: {}</title></rect>'
-            ).format(tone, x + step * 0.12, y, step * 0.76, max(0.0, bottom - y), name, _short(value))
-        )
-        if i % every == 0:
-            parts.append(_text(x + step / 2, height - 8, name, "middle"))
-    return _svg(size, label, parts)
-
-
-def bars(rows: Sequence[Bar], size: Size = WIDE, *, label: str, unit: str = "") -> Markup:
+def bars(rows: Sequence[Bar], size: Size = WIDE, *, label: str) -> Markup:
     """Lying bars, one a row, name above and value at the end. The height follows the rows."""
     if not rows:
         return _empty(size, label)
@@ -192,7 +166,7 @@ def bars(rows: Sequence[Bar], size: Size = WIDE, *, label: str, unit: str = "") 
     for i, one in enumerate(rows):
         y = i * row
         parts.append(_text(0, y + 14, one.name, "start", "ink"))
-        shown = f"{_short(one.value)}{unit}{f' · {one.note}' if one.note else ''}"
+        shown = f"{_short(one.value)}{f' · {one.note}' if one.note else ''}"
         parts.append(_text(width, y + 14, shown, "end"))
         parts.append(Markup('<rect class="rail" x="0" y="{}" width="{}" height="8" rx="4"/>').format(y + 21, width))
         if one.value > 0:
@@ -283,13 +257,13 @@ def _empty(size: Size, label: str) -> Markup:
     return _svg(size, label, [_text(size[0] / 2, size[1] / 2, "nothing yet", "middle")])
 
 
-def _grid(low: float, top: float, py: Callable[[float], float], right: int, unit: str) -> Markup:
+def _grid(low: float, top: float, py: Callable[[float], float], right: int) -> Markup:
     parts = []
     for i in range(TICKS + 1):
         value = low + (top - low) * i / TICKS
         y = py(value)
         parts.append(Markup('<line class="grid" x1="{}" x2="{}" y1="{:.1f}" y2="{:.1f}"/>').format(LEFT, right, y, y))
-        parts.append(_text(LEFT - 8, y + 4, f"{_short(value)}{unit}", "end"))
+        parts.append(_text(LEFT - 8, y + 4, _short(value), "end"))
     return Markup("").join(parts)
 
 
@@ -303,16 +277,8 @@ def _dot(x: float, y: float, tone: int) -> Markup:
     return Markup('<circle class="dot c{}" cx="{:.1f}" cy="{:.1f}" r="4"/>').format(tone, x, y)
 
 
-def _path(points: Sequence[tuple[float, float]], *, step: bool) -> str:
-    found = []
-    for i, (x, y) in enumerate(points):
-        if i == 0:
-            found.append(f"M{x:.1f} {y:.1f}")
-        elif step:
-            found.append(f"H{x:.1f} V{y:.1f}")
-        else:
-            found.append(f"L{x:.1f} {y:.1f}")
-    return " ".join(found)
+def _path(points: Sequence[tuple[float, float]]) -> str:
+    return " ".join(f"{'L' if i else 'M'}{x:.1f} {y:.1f}" for i, (x, y) in enumerate(points))
 
 
 def _number(x: X) -> float:

@@ -159,7 +159,7 @@ class LeadPages:
         return {
             "rep": names.get(row["rep_id"], row["rep_id"]),
             "state": row["state"],
-            "reason": words(row["reason"] or ""),
+            "reason": view.ENDED.get(row["reason"] or "", words(row["reason"] or "")),
             "at": row["offered_at"],
             "when": clock(row["offered_at"], zone),
             "ended": clock(row["ended_at"], zone) if row["ended_at"] else None,

@@ -10,7 +10,7 @@ from markupsafe import Markup
 
 from services.console.charts import Mark, Series, legend, line, responsive
 from services.console.filters import ago, clock, instant, words
-from services.console.views.inbox import DID
+from services.console.views.inbox import DECLINES, DID
 from services.notify.core.words import path_of
 from services.policy.core.policy import Policy, SignalRule
 from services.policy.core.score import curve, day_of, engagement, ms_of
@@ -39,6 +39,9 @@ TRIGGERS: Final[dict[str, str]] = {
     "scored": "something happened",
     "timer.snooze": "a snooze ended",
     "timer.retry": "looked again",
+    "timer.reassign": "not answered in time",
+    "timer.decay": "time went by",
+    "timer.cooldown": "its rest was over",
 }
 TOLD: Final[dict[str, str]] = {
     "handover": "it is theirs to answer",
@@ -51,6 +54,13 @@ TOLD: Final[dict[str, str]] = {
 LOSSES: Final[tuple[tuple[str, str], ...]] = (
     ("no_budget", "No budget"), ("not_now", "Not now"), ("competitor", "Competitor"), ("no_reply", "No reply"), ("other", "Other"),
 )  # fmt: skip
+
+
+# How an offer ended, in the words of the buttons that end it.
+ENDED: Final[dict[str, str]] = {
+    **{code: name.lower() for code, name in (*DECLINES, *LOSSES)},
+    "sla_reassign": "not answered in time",
+}
 
 
 class Moment(msgspec.Struct, frozen=True, kw_only=True):

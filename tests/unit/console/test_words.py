@@ -120,6 +120,14 @@ def test_the_score_history_is_drawn_in_the_time_of_the_rep():
     assert (">00:00<" in there, ">22:00<" in there, ">25 Nov<" in there) == (True, False, True)
 
 
+def test_how_an_offer_ended_is_told_in_words():
+    assert [lead.ENDED[code] for code in ("bad_fit", "no_budget", "sla_reassign")] == [
+        "wrong fit",
+        "no budget",
+        "not answered in time",
+    ]
+
+
 def test_a_list_of_leads_says_each_thing_once():
     account = {"name": "Nordwind Oyj", "domain": "nordwind.example"}
     base = dict.fromkeys(

@@ -69,5 +69,13 @@ async def bounded(work: Awaitable[T], seconds: float, where: str) -> T:
 
 async def discard(close: Callable[[], Awaitable[Any]]) -> None:
     """Close a client, or give up on it: after a failed start some of its parts are not there."""
-    with contextlib.suppress(*AWAY, AttributeError, AssertionError):
-        await asyncio.wait_for(close(), CLOSE_S)
+    closing = asyncio.ensure_future(close())
+    try:
+        await asyncio.wait([closing], timeout=CLOSE_S)
+    finally:
+        closing.cancel()
+        # aiokafka cancels its requests and awaits them unguarded: its CancelledError is no wish to cancel us.
+        await asyncio.gather(closing, return_exceptions=True)
+    if not closing.cancelled():
+        with contextlib.suppress(*AWAY, AttributeError, AssertionError):
+            closing.result()

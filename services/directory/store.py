@@ -49,8 +49,7 @@ class DirectoryCache:
         """Stop following; the last view stays."""
         if self._task is not None:
             self._task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._task
+            await asyncio.gather(self._task, return_exceptions=True)
             self._task = None
 
     async def refresh(self) -> DirectoryView:

@@ -76,8 +76,7 @@ class PolicyCache:
         if self._task is not None:
             task, self._task = self._task, None
             task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await task
+            await asyncio.gather(task, return_exceptions=True)
 
     async def at_least(self, version: int) -> Policy:
         """The policy in force, read again first when it is older than `version`.

@@ -1,7 +1,6 @@
 """The stage `router`: reads lead.scored; writes lead.routed and lead.outcomes; owns the schema `router`."""
 
 import asyncio
-import contextlib
 from collections.abc import Callable, Sequence
 from datetime import timedelta
 from typing import Final
@@ -132,8 +131,7 @@ class RouterService:
         """Finish what is under way."""
         if self._sweeping is not None:
             self._sweeping.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._sweeping
+            await asyncio.gather(self._sweeping, return_exceptions=True)
             self._sweeping = None
         if self._consumer is not None:
             await self._consumer.stop(deadline_s)

@@ -9,7 +9,6 @@ way round: readers take the newer version of a lead, and what they skip was olde
 """
 
 import asyncio
-import contextlib
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Final, Protocol
 from uuid import UUID
@@ -92,8 +91,7 @@ class Sweeper:
         if self._task is not None:
             task, self._task = self._task, None
             task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await task
+            await asyncio.gather(task, return_exceptions=True)
 
     async def _run(self) -> None:
         while True:

@@ -1,7 +1,10 @@
 """What else do the properties tell? Page, link, mail, campaign and machine flags under any of their spellings."""
 
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any, Final
+
+import msgspec
 
 from schemas.messages import Actor
 from services.ingest.core.limits import TEXT_MAX, URL_MAX, clean_text
@@ -35,19 +38,47 @@ _RANKED: Final = {spelling: (slot, rank) for slot, all_ in _SLOTS.items() for ra
 # `campaignid` serves two slots: it names the mail when nothing closer does, and the campaign when it has no name.
 _ALSO: Final = {"campaignid": ("message", 6)}
 _ACTORS: Final[frozenset[str]] = frozenset(("human", "proxied", "machine", "unknown"))
+_WEB: Final = ("https://", "http://")
 _YES: Final = frozenset(("true", "1", "yes"))
 # Mailgun's `client-info.bot` names which; Gmail's image proxy stands before a real person.
 _BOT_NAMES: Final[dict[str, Actor]] = {"apple": "machine", "generic": "machine", "gmail": "proxied", "yahoo": "proxied"}
-_CACHE_MAX: Final = 10_000
-_cache: dict[str, tuple[str, int] | None] = {}
+_FLAGS: Final = frozenset(("machine", "proxied"))
+# Slots that take what stands there as it is; and those that say who did it.
+_JUDGED: Final = frozenset(("machine", "proxied", "asked", "campaign"))
+_ACTING: Final = frozenset(("actor", "machine", "proxied", "human"))
+# Programs send few different sets of properties, in the same order. What each means is remembered, within bounds.
+_SHAPES_MAX: Final = 4096
+_SHAPE_MAX_NAMES: Final = 48
+_SHAPE_MAX_CHARS: Final = 1024
 
 
+class _Shape(msgspec.Struct, frozen=True):
+    """What names of properties mean: those that we know, in order; `plain` when no two of them need to be weighed."""
+
+    known: tuple[tuple[str, str, int], ...]
+    plain: tuple[tuple[str, str], ...] | None
+
+
+_shapes: dict[tuple[str, ...], _Shape] = {}
+
+
+@lru_cache(maxsize=_SHAPES_MAX)
 def _slot(key: str) -> tuple[str, int] | None:
-    folded = "".join(c for c in key[:64].casefold() if c.isalnum() or c == "$")
-    if len(_cache) >= _CACHE_MAX:
-        _cache.clear()
-    found = _cache[key] = _RANKED.get(folded)
-    return found
+    """The slot that a name of at most 64 characters means, and how well."""
+    return _RANKED.get("".join(c for c in key.casefold() if c.isalnum() or c == "$"))
+
+
+def _shape(names: tuple[str, ...]) -> _Shape:
+    slots = [(name, _slot(name[:64])) for name in names]
+    known = tuple((name, *found) for name, found in slots if found is not None)
+    once = {slot for _, slot, _ in known}
+    plain = len(once) == len(known) and once.isdisjoint(_JUDGED)
+    made = _Shape(known, tuple((name, slot) for name, slot, _ in known) if plain else None)
+    if len(names) <= _SHAPE_MAX_NAMES and sum(map(len, names)) <= _SHAPE_MAX_CHARS:
+        if len(_shapes) >= _SHAPES_MAX:
+            _shapes.clear()
+        _shapes[names] = made
+    return made
 
 
 def hints(properties: Mapping[str, Any]) -> dict[str, Any]:
@@ -56,15 +87,20 @@ def hints(properties: Mapping[str, Any]) -> dict[str, Any]:
     Slots: email, url, path, link, message, campaign, user_agent, crm, machine, proxied, human, actor, ip. Machine flags
     are true when any of them is.
     """
+    names = tuple(properties)
+    shape = _shapes.get(names) or _shape(names)
     found: dict[str, Any] = {}
+    if shape.plain is not None:
+        for key, slot in shape.plain:
+            value = properties[key]
+            if value is not None and value != "":
+                found[slot] = value
+        return found
     ranks: dict[str, int] = {}
-    for key, value in properties.items():
-        slot_rank = _cache.get(key, _MISSING)
-        if slot_rank is _MISSING:
-            slot_rank = _slot(key)
-        if slot_rank is None or value is None or value == "":
+    for key, slot, rank in shape.known:
+        value = properties[key]
+        if value is None or value == "":
             continue
-        slot, rank = slot_rank
         if slot in _FLAGS:
             _flag(found, slot, value)
             continue
@@ -83,10 +119,6 @@ def hints(properties: Mapping[str, Any]) -> dict[str, Any]:
     return found
 
 
-_FLAGS: Final = frozenset(("machine", "proxied"))
-_MISSING: Any = object()
-
-
 def _flag(found: dict[str, Any], slot: str, value: object) -> None:
     if value is True or value == 1 or (isinstance(value, str) and value.casefold() in _YES):
         found[slot] = True
@@ -96,6 +128,8 @@ def _flag(found: dict[str, Any], slot: str, value: object) -> None:
 
 def actor_of(found: Mapping[str, Any]) -> Actor | None:
     """Who did it, as the source itself says. None when it says nothing."""
+    if _ACTING.isdisjoint(found):
+        return None
     said = found.get("actor")
     if isinstance(said, str) and said.casefold() in _ACTORS:
         return said.casefold()  # type: ignore[return-value]  # one of the four, by the line above
@@ -113,6 +147,8 @@ def web_url(value: object) -> str | None:
     """An http(s) address of at most 2048 characters without white space or control characters, or None."""
     if not isinstance(value, str):
         return None
+    if value.startswith(_WEB) and len(value) <= URL_MAX and value.isprintable() and " " not in value:
+        return value  # nearly every address
     text = value.strip()
     if not text or len(text) > URL_MAX or not text.isprintable() or " " in text:
         return None
@@ -121,6 +157,13 @@ def web_url(value: object) -> str | None:
 
 def path_of(path: object, url: str | None) -> str | None:
     """The page's path, from the field or else from the address; query and fragment are cut off."""
+    if (
+        type(path) is str
+        and path[:1] == "/"
+        and len(path) <= TEXT_MAX
+        and not ("?" in path or "#" in path or path[-1].isspace())
+    ):
+        return path  # nearly every path
     text = clean_text(path, TEXT_MAX) if isinstance(path, str) else None
     if text is not None and not text.startswith("/"):
         text = None if "://" in text else f"/{text}"

@@ -61,10 +61,10 @@ def clean_id(value: object, field: str) -> str | None:
     Raises:
         BadItem: `wrong_type`, `id_too_long`, `bad_characters`, `placeholder_id`.
     """
-    if value is None:
-        return None
     if isinstance(value, str):
         text = value.strip()
+    elif value is None:
+        return None
     elif isinstance(value, int) and not isinstance(value, bool):
         text = str(value)
     elif isinstance(value, float) and value.is_integer() and abs(value) < 2**53:
@@ -102,9 +102,9 @@ def identifiers(
     Raises:
         BadItem: A given id is a placeholder, too long or of a wrong type; `bad_email` or `no_id` when nothing is left.
     """
-    user_id = clean_id(user, "userId")
-    anonymous_id = clean_id(anonymous, "anonymousId")
-    crm_id = clean_id(crm, "crmId")
+    user_id = clean_id(user, "userId") if user is not None else None
+    anonymous_id = clean_id(anonymous, "anonymousId") if anonymous is not None else None
+    crm_id = clean_id(crm, "crmId") if crm is not None else None
     email, refused = None, None
     for candidate in emails:
         if isinstance(candidate, str) and candidate:

@@ -14,6 +14,8 @@ from services.ingest.core.limits import BadItem
 AHEAD_MAX: Final = timedelta(hours=24)
 # No marketing tool has events older than this; 1970 means "no clock" and 1900 a spreadsheet.
 OLDEST: Final = datetime(2000, 1, 1, tzinfo=UTC)
+# Characters of a written time.
+TIME_MAX: Final = 64
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 # Epoch numbers tell their unit by size: seconds until the year 5138, then milliseconds, then microseconds.
 _MS_FROM: Final = 1e11
@@ -47,6 +49,12 @@ def parse_time(value: object) -> datetime:
     """
     try:
         if isinstance(value, str):
+            if value[4:5] == "-" and len(value) <= TIME_MAX:  # nearly every client writes ISO 8601
+                try:
+                    made = datetime.fromisoformat(value)
+                    return made if made.tzinfo is UTC else _utc(made)
+                except ValueError:
+                    pass
             return _from_text(value)
         if isinstance(value, int | float) and not isinstance(value, bool):
             return _from_epoch(value)
@@ -59,13 +67,8 @@ def parse_time(value: object) -> datetime:
 
 
 def _from_text(text: str) -> datetime:
-    if len(text) > 64:
-        raise ValueError(text[:64])
-    if text[4:5] == "-":  # nearly every client writes ISO 8601
-        try:
-            return _utc(datetime.fromisoformat(text))
-        except ValueError:
-            pass
+    if len(text) > TIME_MAX:
+        raise ValueError(text[:TIME_MAX])
     text = text.strip()
     number = text[1:] if text[:1] == "-" else text
     if len(number) >= 9 and number.replace(".", "", 1).isdigit():
@@ -113,8 +116,6 @@ def _from_epoch(number: float) -> datetime:
 
 def _utc(at: datetime) -> datetime:
     zone = at.tzinfo
-    if zone is UTC:
-        return at
     return at.replace(tzinfo=UTC) if zone is None else at.astimezone(UTC)
 
 
@@ -136,6 +137,8 @@ def event_time(value: object, sent_at: object, received_at: datetime) -> EventTi
     if value is None or value == "":
         return EventTime(received_at, received_at, untimed=True)
     own = parse_time(value)
+    if sent_at is None and OLDEST <= own <= received_at:
+        return EventTime(own, own, untimed=False)  # the usual case
     corrected = own
     if sent_at is not None:
         sent = _lenient(sent_at)

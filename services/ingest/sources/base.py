@@ -126,7 +126,8 @@ _NEVER: Final = datetime(1970, 1, 1, tzinfo=UTC)
 def clean_body(body: bytes) -> bytes:
     """The body as UTF-8 that can be stored: escaped NULs become U+FFFD, broken UTF-8 too."""
     body = mended_utf8(body)
-    return mended_escapes(body) if b"\\u0000" in body else body
+    # One byte is found far quicker than six.
+    return mended_escapes(body) if b"\\" in body and b"\\u0000" in body else body
 
 
 def decode_body(decoder: msgspec.json.Decoder[T], body: bytes) -> T:

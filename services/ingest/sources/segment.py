@@ -9,7 +9,6 @@ from typing import Any, Final
 
 import msgspec
 
-from schemas.messages import NO_PROPERTIES
 from services.ingest.core.limits import CUT, ISOLATE_MAX_BYTES, BadItem, isolate_deep, too_deep
 from services.ingest.core.mapping import Seen, required
 from services.ingest.sources.base import (
@@ -38,6 +37,7 @@ TYPES: Final[dict[str, str | None]] = {
 }
 # Historical imports carry the time of the export as sentAt: nothing to correct a clock by.
 _UNCORRECTED: Final = frozenset(("import",))
+_RARE: Final = frozenset(("group", "alias", "merge"))
 QUERY_DEPTH_MAX: Final = 6
 _RAW: Final = msgspec.Raw()
 _CRM_TYPES: Final = ("salesforce", "hubspot", "pipedrive", "crm")
@@ -92,7 +92,6 @@ _context: Final = msgspec.json.Decoder(Context | None)
 _item: Final = msgspec.json.Decoder(Item)
 _key: Final = msgspec.json.Decoder(KeyOnly)
 _list: Final = msgspec.json.Decoder(list[msgspec.Raw])
-_NO_CONTEXT: Final = Context()
 
 
 def body_key(body: bytes) -> str | None:
@@ -191,14 +190,14 @@ def _items(raws: Sequence[msgspec.Raw], envelope: Envelope, cut: list[bytes], ki
     sent_at = None if kind in _UNCORRECTED else envelope.sentAt
     forced = kind if kind in TYPES else None
     parsed = Parsed(seen=[], rejected=[])
-    lost = iter(cut)
+    seen, lost = parsed.seen, iter(cut)
     for index, raw in enumerate(raws):
         item = bytes(raw)
         try:
-            if item == CUT:
+            if cut and item == CUT:
                 item = next(lost, item)
                 raise BadItem("nested_too_deep", f"the item nests deeper than {limits.nesting} levels")
-            parsed.seen.append((index, _seen(item, forced, shared, sent_at, limits)))
+            seen.append((index, _seen(item, forced, shared, sent_at, limits)))
         except BadItem as bad:
             parsed.rejected.append(Rejected(index=index, code=bad.code, message=bad.message, raw=item))
     return parsed
@@ -225,50 +224,57 @@ def _seen(raw: bytes, forced: str | None, shared: Context | None, sent_at: objec
     kind = forced or item.type
     if not isinstance(kind, str) or kind not in TYPES:
         raise BadItem("unknown_type", f"type is {kind!r:.60}; known are {', '.join(TYPES)}")
-    context = _merged(item.context, shared)
-    traits = decode_object(item.traits, "traits")
-    properties = decode_object(item.properties, "properties")
-    known_traits = required(context.traits, "context.traits")
-    emails: tuple[object, ...] = (
-        traits.get("email") if traits else None,
-        known_traits.get("email") if known_traits else None,
-    )
-    signal, account = TYPES[kind], None
-    if kind == "group":
-        # A group's traits are the company's: its mailbox is nobody's address.
-        account, traits, emails = traits, dict(known_traits) if known_traits else None, emails[1:]
-    elif known_traits:
-        traits = {**known_traits, **traits} if traits else dict(known_traits)
-    return Seen(
+    # Only what is there is given: this runs for every event, and each argument costs.
+    seen = Seen(
         raw=raw,
         id=item.messageId,
-        signal=signal,
+        signal=TYPES[kind],
         name=item.event if kind == "track" else item.name,
         time=item.timestamp if item.timestamp is not None else item.originalTimestamp,
         sent_at=item.sentAt if item.sentAt is not None else sent_at,
-        emails=emails,
         user=item.userId,
         anonymous=item.anonymousId,
-        crm=_crm_id(context.externalIds),
-        previous=item.previousId if kind in ("alias", "merge") else None,
-        traits=traits,
-        account=account,
-        account_id=item.groupId if kind == "group" else None,
-        properties=properties,
-        properties_raw=item.properties if properties else NO_PROPERTIES,
-        page=context.page,
-        ip=context.ip,
-        user_agent=context.userAgent,
-        campaign=context.campaign,
     )
+    context = item.context if shared is None else _merged(item.context, shared)
+    traits = decode_object(item.traits, "traits") if item.traits else None
+    if item.properties:
+        seen.properties = decode_object(item.properties, "properties")
+        if seen.properties:
+            seen.properties_raw = item.properties
+    known_traits = None
+    if context is not None:
+        known_traits = required(context.traits, "context.traits")
+        seen.page, seen.ip, seen.user_agent = context.page, context.ip, context.userAgent
+        seen.campaign = context.campaign
+        if context.externalIds is not None:
+            seen.crm = _crm_id(context.externalIds)
+    if traits or known_traits or kind in _RARE:
+        _whose(seen, kind, item, traits, known_traits)
+    return seen
 
 
-def _merged(own: Context | None, shared: Context | None) -> Context:
+def _whose(
+    seen: Seen, kind: str, item: Item, traits: Mapping[str, Any] | None, known_traits: Mapping[str, Any] | None
+) -> None:
+    """What the traits tell, and of whom: a group's are the company's, and its mailbox is nobody's address."""
+    known_email = known_traits.get("email") if known_traits else None
+    if kind == "group":
+        seen.account, seen.account_id, seen.emails = traits, item.groupId, (known_email,)
+        seen.traits = dict(known_traits) if known_traits else None
+        return
+    seen.emails = (traits.get("email") if traits else None, known_email)
+    if known_traits:
+        seen.traits = {**known_traits, **traits} if traits else dict(known_traits)
+    else:
+        seen.traits = traits
+    if kind in ("alias", "merge"):
+        seen.previous = item.previousId
+
+
+def _merged(own: Context | None, shared: Context) -> Context:
     """The item's context over the batch's, field by field."""
     if own is None:
-        return shared or _NO_CONTEXT
-    if shared is None:
-        return own
+        return shared
     return Context(
         ip=own.ip if own.ip is not None else shared.ip,
         userAgent=own.userAgent if own.userAgent is not None else shared.userAgent,

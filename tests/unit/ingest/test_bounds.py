@@ -21,21 +21,33 @@ def seen(**more: Any) -> Seen:
 
 
 def test_memories_are_emptied_when_full_and_answer_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in (hints, spelling, traits):
+    for module in (spelling, traits):
         monkeypatch.setattr(module, "_CACHE_MAX", 2)
-    monkeypatch.setattr(hints, "_cache", {})
+    monkeypatch.setattr(hints, "_SHAPES_MAX", 2)
+    monkeypatch.setattr(hints, "_shapes", {})
     monkeypatch.setattr(traits, "_folded", {})
     speller = Speller()
     for _ in range(2):
         for name in ("Page Viewed", "Signed Up", "Song Played", "Email Opened"):
             assert speller.signal(name) == Speller().signal(name)
         assert hints.hints({"url": "u", "Campaign ID": "7", "x": 1, "IP": "192.0.2.1"})["url"] == "u"
+        assert hints.hints({"x": 1, "IP": "192.0.2.1"}) == {"ip": "192.0.2.1"}
+        assert hints.hints({"Page URL": "u", "path": None, "link": ""}) == {"url": "u"}
         made, account, _ = traits.person_traits(
             {"Name": "A", "Job Title": "T", "E-Mail": "e", "company": {"Name": "K"}}
         )
         assert (made["name"], made["title"], account["name"]) == ("A", "T", "K")
-    assert len(hints._cache) <= 2
+    assert len(hints._shapes) <= 2
     assert len(traits._folded) <= 2
+
+
+@pytest.mark.parametrize("names", [[f"n{number}" for number in range(100)], ["n" * 2000]])
+def test_a_strange_set_of_properties_is_read_and_not_remembered(
+    monkeypatch: pytest.MonkeyPatch, names: list[str]
+) -> None:
+    monkeypatch.setattr(hints, "_shapes", {})
+    assert hints.hints({**dict.fromkeys(names, "x"), "url": "u"}) == {"url": "u"}
+    assert hints._shapes == {}
 
 
 def test_the_surer_spelling_of_a_hint_wins_whatever_comes_first() -> None:
@@ -47,6 +59,8 @@ def test_the_surer_spelling_of_a_hint_wins_whatever_comes_first() -> None:
 @pytest.mark.parametrize(
     ("value", "url"),
     [
+        ("https://kivi.example/a", "https://kivi.example/a"),
+        ("HTTPS://kivi.example/a", "HTTPS://kivi.example/a"),
         (" https://kivi.example/a ", "https://kivi.example/a"),
         ("https://kivi.example/a b", None),
         ("https://kivi.example/a\x00", None),
@@ -68,6 +82,11 @@ def test_addresses_of_pages(value: object, url: str | None) -> None:
         ("https://kivi.example/x", None, None),
         (None, "https://kivi.example", "/"),
         (7, None, None),
+        ("/pricing", "https://kivi.example/x", "/pricing"),
+        ("/pricing ", None, "/pricing"),
+        ("/pricing?a=1", None, "/pricing"),
+        ("/pricing#a", None, "/pricing"),
+        ("/" + "a" * 2000, None, "/" + "a" * 1023),
     ],
 )
 def test_paths_of_pages(path: object, url: str | None, shown: str | None) -> None:

@@ -40,12 +40,13 @@ class KafkaWriter:
 
     async def publish(self, messages: Sequence[Message], part: int | None = None) -> None:
         """Returns when all of `messages` are acknowledged by all replicas in sync."""
-        for message in messages:
-            if size_of(message) > MESSAGE_BYTES:
-                raise BadMessage(
-                    f"a message for {message.topic} has {size_of(message)} bytes, the log takes {MESSAGE_BYTES}",
-                    code="message_too_large",
-                )
+        sizes = [len(message.key or b"") + len(message.value or b"") for message in messages]
+        if sizes and max(sizes) > MESSAGE_BYTES:
+            large = next(message for message in messages if size_of(message) > MESSAGE_BYTES)
+            raise BadMessage(
+                f"a message for {large.topic} has {size_of(large)} bytes, the log takes {MESSAGE_BYTES}",
+                code="message_too_large",
+            )
         if messages:
             await self._gather.put([(message, self._place(message, part)) for message in messages])
 

@@ -45,7 +45,7 @@ _BOT_NAMES: Final[dict[str, Actor]] = {"apple": "machine", "generic": "machine",
 _FLAGS: Final = frozenset(("machine", "proxied"))
 # Slots that take what stands there as it is; and those that say who did it.
 _JUDGED: Final = frozenset(("machine", "proxied", "asked", "campaign"))
-_ACTING: Final = frozenset(("actor", "machine", "proxied", "human"))
+ACTING: Final = frozenset(("actor", "machine", "proxied", "human"))
 # Programs send few different sets of properties, in the same order. What each means is remembered, within bounds.
 _SHAPES_MAX: Final = 4096
 _SHAPE_MAX_NAMES: Final = 48
@@ -128,8 +128,6 @@ def _flag(found: dict[str, Any], slot: str, value: object) -> None:
 
 def actor_of(found: Mapping[str, Any]) -> Actor | None:
     """Who did it, as the source itself says. None when it says nothing."""
-    if _ACTING.isdisjoint(found):
-        return None
     said = found.get("actor")
     if isinstance(said, str) and said.casefold() in _ACTORS:
         return said.casefold()  # type: ignore[return-value]  # one of the four, by the line above

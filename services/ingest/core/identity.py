@@ -158,4 +158,7 @@ UUID_TEXT = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}|[0
 def partition_key(ids: list[Identifier]) -> bytes:
     """The record's key: the strongest identifier as `kind:value`."""
     first = ids[0]
-    return f"{first.kind}:{first.value}".encode()
+    return _KEY_HEADS[first.kind] + first.value.encode()
+
+
+_KEY_HEADS: Final = {kind: f"{kind}:".encode() for kind in ID_KINDS}

@@ -15,7 +15,7 @@ from schemas.codec import CloudEvent
 from schemas.messages import NO_PROPERTIES, Actor, Identifier, Tracking, Trust
 from schemas.signals import SIGNALS, event_type
 from services.ingest.core.addresses import clean_ip
-from services.ingest.core.hints import actor_of, hints, path_of, web_url
+from services.ingest.core.hints import ACTING, actor_of, hints, path_of, web_url
 from services.ingest.core.identity import identifiers
 from services.ingest.core.limits import ID_MAX, NAME_MAX, TEXT_MAX, BadItem, clean_text
 from services.ingest.core.spelling import Speller
@@ -114,8 +114,10 @@ def to_event(seen: Seen, facts: Facts, speller: Speller) -> CloudEvent[Tracking]
         data.trust, data.ip = facts.trust, facts.peer
     elif seen.ip is not None:
         data.ip = _ip(seen.ip)
-    if found or seen.actor:
-        data.actor = seen.actor or actor_of(found)
+    if seen.actor is not None:
+        data.actor = seen.actor
+    elif found and not ACTING.isdisjoint(found):
+        data.actor = actor_of(found)
     if signal.startswith("email."):
         data.message_id = _message_id(seen, found)
     if seen.campaign is not None or "campaign" in found:
@@ -124,7 +126,8 @@ def to_event(seen: Seen, facts: Facts, speller: Speller) -> CloudEvent[Tracking]
         data.name = _name(seen.name, signal)
     data.traits, data.account = traits, account
     data.url, data.path, data.link = url, path, link
-    data.user_agent = _user_agent(seen, found, facts)
+    agent = seen.user_agent
+    data.user_agent = agent if type(agent) is str and 0 < len(agent) <= TEXT_MAX else _user_agent(seen, found, facts)
     data.properties = rest or seen.properties_raw
     time = seen.key_time or at.own
     return CloudEvent(id=_event_id(seen), source=source, type=event_type(signal), time=time, data=data)

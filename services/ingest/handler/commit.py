@@ -178,7 +178,7 @@ class Committer:
         """The next group, in the order of arrival; a single request is never split."""
         events = size = taken = 0
         for waiting in self._queue:
-            size += sum(len(message.value or b"") for message in waiting.messages)
+            size += sum([len(message.value or b"") for message in waiting.messages])
             events += waiting.size
             if taken and (events > EVENTS_MAX or size > BYTES_MAX):
                 break

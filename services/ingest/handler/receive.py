@@ -143,18 +143,19 @@ class Receiver:
         """Messages of the good items; those that turn out bad join the rejected ones."""
         speller = self._spelling.speller()
         messages: list[Message] = []
-        signals: Counter[str] = Counter()
-        for turn, (index, seen) in enumerate(parsed.seen, 1):
-            try:
-                message, signal = message_of(seen, facts, speller)
-            except BadItem as bad:
-                parsed.rejected.append(Rejected(index=index, code=bad.code, message=bad.message, raw=seen.raw))
-            else:
-                messages.append(message)
-                signals[signal] += 1
-            if turn % TURN_EVENTS == 0:
+        signals: list[str] = []
+        for begin in range(0, len(parsed.seen), TURN_EVENTS):
+            if begin:
                 await asyncio.sleep(0)
-        return messages, signals
+            for index, seen in parsed.seen[begin : begin + TURN_EVENTS]:
+                try:
+                    message, signal = message_of(seen, facts, speller)
+                except BadItem as bad:
+                    parsed.rejected.append(Rejected(index=index, code=bad.code, message=bad.message, raw=seen.raw))
+                else:
+                    messages.append(message)
+                    signals.append(signal)
+        return messages, Counter(signals)
 
     def _dead(
         self, rejected: Sequence[Rejected], source: Source, platform: Platform, at: datetime, peer: str | None

@@ -6,7 +6,8 @@ Owns `log.partition` and `log.record`.
 """
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
 import asyncpg
@@ -15,6 +16,7 @@ import structlog
 from schemas.codec import Message
 from schemas.topics import FLOW, Topic
 from services.eventlog import metrics
+from services.eventlog.core.block import block_of
 from services.eventlog.core.murmur2 import partition_of
 from services.eventlog.core.retention import keep_days
 from services.eventlog.fence import translate
@@ -29,6 +31,9 @@ from services.runtime.settings import Settings
 log = structlog.get_logger(__name__)
 
 PUT: Final = "SELECT topic, part, base, at_ms FROM log.put($1::text[], $2::int[], $3::bytea[], $4::bytea[])"
+PUT_BLOCK: Final = """
+SELECT part, base, at_ms
+  FROM log.put_block($1, $2::text::int[], $3::text::int[], $4::text::int[], $5::text::int[], $6::text::int[], $7, $8)"""
 MAKE_PARTITIONS: Final = """
 INSERT INTO log.partition (topic, part) SELECT $1, generate_series(0, $2::int - 1)
  WHERE NOT EXISTS (SELECT 1 FROM log.partition WHERE topic = $1)
@@ -62,6 +67,24 @@ async def put(pg: Connection, arguments: AppendArguments) -> Placed:
     return Placed("", 0, b"", [], records)
 
 
+async def put_many(pg: Connection, items: Sequence[Item], wanted: Callable[[str], bool]) -> Placed:
+    """As `put`, for half of what it costs when all are of one topic.
+
+    Args:
+        wanted: Whether anybody here reads a topic; for nobody no records are made.
+    """
+    block = block_of(items) if len(items) > 1 else None
+    if block is None:
+        return await put(pg, arguments_of(items))
+    places = await pg.fetch(PUT_BLOCK, *block.arguments)
+    records: list[Record] = []
+    if wanted(block.topic):
+        for part, base, at_ms in places:
+            some = block.messages[part]
+            records += [Record(part, base + n, message.key, message.value, at_ms) for n, message in enumerate(some)]
+    return Placed("", 0, b"", [], {block.topic: records})
+
+
 def arguments_of(items: Sequence[Item]) -> AppendArguments:
     """The arguments of `log.append` and `log.put`: topics, partitions, keys, values."""
     return (
@@ -84,7 +107,7 @@ class PostgresWriter:
     async def publish(self, messages: Sequence[Message], part: int | None = None) -> None:
         """Returns when all of `messages` are committed."""
         if messages:
-            await self._gather.put([(message, self._log.place(message, part)) for message in messages])
+            await self._gather.put(list(zip(messages, self._log.places(messages, part), strict=True)))
 
     async def close(self) -> None:
         """Finish what is under way."""
@@ -93,14 +116,14 @@ class PostgresWriter:
     async def _send(self, items: list[Item]) -> None:
         try:
             async with self._db.raw() as pg:
-                placed = await put(pg, arguments_of(items))
+                placed = await put_many(pg, items, self._wakes.watched)
         except LeadRouterError:
             raise
         except (asyncpg.PostgresError, *AWAY) as error:
             raise translate(error) from error
         self._wakes.placed(placed.records)
-        for topic, records in placed.records.items():
-            metrics.PUBLISHED.labels(topic).inc(len(records))
+        for topic, count in Counter([message.topic for message, _ in items]).items():
+            metrics.PUBLISHED.labels(topic).inc(count)
 
 
 class PostgresOutbox:
@@ -117,7 +140,7 @@ class PostgresOutbox:
     def append_arguments(self, messages: Sequence[Message]) -> AppendArguments:
         """The four arguments of `log.append`, for a stage that calls it inside a function of its own, as the last."""
         self._touched.update(message.topic for message in messages)
-        return arguments_of([(message, self._log.place(message)) for message in messages])
+        return arguments_of(list(zip(messages, self._log.places(messages), strict=True)))
 
     async def stage(self, pg: Connection, messages: Sequence[Message]) -> Staged | None:
         """Append `messages`; must be the last statement, since it locks the counters of the log."""
@@ -216,6 +239,13 @@ class PostgresLog:
         if not 0 <= part < count:
             raise BadMessage(f"topic {message.topic} has no partition {part}", code="unknown_partition")
         return part
+
+    def places(self, messages: Sequence[Message], part: int | None = None) -> list[int]:
+        """`place` of each."""
+        if part is not None:
+            return [self.place(message, part) for message in messages]
+        counts = {topic: self.partitions(topic) for topic in {message.topic for message in messages}}
+        return [0 if message.key is None else partition_of(message.key, counts[message.topic]) for message in messages]
 
     def reader(self, topic: str, group: str) -> PostgresReader:  # noqa: ARG002 lag tools of Kafka only
         """A reader of one topic."""

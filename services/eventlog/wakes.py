@@ -61,6 +61,10 @@ class Wakes:
         """Tell `reader` whenever `topic` may hold something new."""
         self._waiting.setdefault(topic, []).append(reader)
 
+    def watched(self, topic: str) -> bool:
+        """Whether anybody in this process reads `topic`."""
+        return bool(self._waiting.get(topic))
+
     def forget(self, topic: str, reader: Waiting) -> None:
         """It waits no more."""
         with contextlib.suppress(ValueError):

@@ -7,7 +7,7 @@ import pytest
 
 from schemas.messages import Identifier
 from services.ingest.core import hints, spelling, traits
-from services.ingest.core.identity import identifiers
+from services.ingest.core.identity import clean_id, identifiers
 from services.ingest.core.mapping import Facts, Seen, known, to_event
 from services.ingest.core.spelling import Speller
 from services.ingest.core.times import event_time
@@ -140,3 +140,9 @@ def test_traits_of_odd_kinds() -> None:
     assert (len(full), left_out) == (traits.TRAITS_MAX, True)
     assert traits.company_facts({"address": {"country": 7}, "nothing": {}, "name": "", "odd": 1}) == {}
     assert traits.company_facts({"address": {"country": "FI"}})["country"] == "FI"
+
+
+def test_what_is_absent_or_no_text_says_nothing() -> None:
+    assert clean_id(None, "userId") is None
+    event = to_event(seen(name=7, signal="page.viewed", user_agent=7), FACTS, Speller())
+    assert (event.data.name, event.data.user_agent) == (None, None)

@@ -336,6 +336,7 @@ class Consumer(Generic[W]):
         self._troubles = 0
         self._run_of_dead.end([(record.part, record.offset) for record in batch.records])
         self._positions = {**self._positions, **batch.next}
+        self._reader.applied(batch.next)
         newest = {record.part: record.at_ms for record in batch.records}
         self._seen_ms.update(newest)
         self._leases.seen(newest)

@@ -106,6 +106,9 @@ class KafkaReader:
             self._came_at = time.monotonic()
         return {place.partition: (first[place], end[place]) for place in places}
 
+    def applied(self, positions: Mapping[int, int]) -> None:
+        """Nothing to do: Kafka gives whatever there is."""
+
     async def note(self, positions: Mapping[int, int]) -> None:
         """Commit for the group, so that ordinary lag tools see us. Nothing reads it back."""
         client = self._client

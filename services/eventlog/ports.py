@@ -116,6 +116,10 @@ class LogReader(Protocol):
         """Partition to (first offset still there, next offset to be written)."""
         ...
 
+    def applied(self, positions: Mapping[int, int]) -> None:
+        """All that was read up to `positions` is committed."""
+        ...
+
     async def note(self, positions: Mapping[int, int]) -> None:
         """Tell outside lag tools how far we are. Best effort, never raises."""
         ...

@@ -21,6 +21,7 @@ from services.eventlog.core.murmur2 import partition_of
 from services.eventlog.core.retention import keep_days
 from services.eventlog.fence import translate
 from services.eventlog.gather import Gather, Item
+from services.eventlog.pace import Pace
 from services.eventlog.ports import AppendArguments, Connection, Encode, Record, Staged
 from services.eventlog.postgres_read import CALL_TIMEOUT_S, PostgresReader
 from services.eventlog.wakes import Wakes
@@ -195,6 +196,7 @@ class PostgresLog:
         self._settings = settings
         self._db = db
         self._topics = {topic.name: topic for topic in topics}
+        self._pace = Pace([topic.name for topic in topics])
         self._wakes = Wakes(db, listener, owner)
         self._writer = PostgresWriter(self, db, self._wakes)
         self._readers: set[PostgresReader] = set()
@@ -250,7 +252,7 @@ class PostgresLog:
     def reader(self, topic: str, group: str) -> PostgresReader:  # noqa: ARG002 lag tools of Kafka only
         """A reader of one topic."""
         self.partitions(topic)
-        made = PostgresReader(self._db, topic, self._wakes, self._readers.discard)
+        made = PostgresReader(self._db, topic, self._wakes, self._pace, self._readers.discard)
         self._readers.add(made)
         return made
 

@@ -1,7 +1,7 @@
 """Reading one topic of the log in PostgreSQL: takes what this process writes from its hands, looks for the rest.
 
 It looks when others say that there is something, when what it was handed does not follow what it has, and at times in
-any case.
+any case. When it is its turn to give a small batch: see `pace`.
 """
 
 import asyncio
@@ -12,6 +12,7 @@ from typing import Any, Final
 import asyncpg
 
 from services.eventlog.fence import translate
+from services.eventlog.pace import SMALL, Pace
 from services.eventlog.ports import LogTruncated, Record
 from services.eventlog.wakes import Wakes
 from services.runtime.db import AWAY, Database
@@ -48,24 +49,30 @@ CALL_TIMEOUT_S: Final = 35.0
 class PostgresReader:
     """Reads one topic on a connection of its own."""
 
-    def __init__(self, db: Database, topic: str, wakes: Wakes, closed: Callable[["PostgresReader"], None]) -> None:
+    def __init__(
+        self, db: Database, topic: str, wakes: Wakes, pace: Pace, closed: Callable[["PostgresReader"], None]
+    ) -> None:
+        self.topic = topic
         self._db = db
-        self._topic = topic
         self._closed = closed
         self._wakes = wakes
+        self._pace = pace
         self._woken = asyncio.Event()
         self._pg: asyncpg.Connection | None = None
         self._handed: dict[int, int] = {}  # partition to the next offset to hand out
+        self._applied: dict[int, int] = {}  # the same for what is committed, once we are told of any
         self._fetched: dict[int, int] = {}  # partition to the next offset to fetch
         self._since: dict[int, datetime] = {}  # partition to the time of its newest record seen
         self._ahead: list[Record] = []
         self._active = 1
         self._bytes_each = 1024.0
         self._more = True  # there may be records that we have not fetched and will not be told of
+        self._behind = True  # the last fetch gave all that was asked for
         self._fetching = False
         self._told = False  # something came during a fetch
         self._waiting_bytes = 0  # of those handed over since nothing was ahead
         wakes.watch(topic, self)
+        pace.join(self)
 
     async def assign(self, positions: Mapping[int, int]) -> None:
         """Read exactly these partitions, each from its offset."""
@@ -73,31 +80,45 @@ class PostgresReader:
         self._ahead = [record for record in self._ahead if record.part in kept]
         self._fetched = {part: self._fetched[part] if part in kept else at for part, at in positions.items()}
         self._since = {part: at for part, at in self._since.items() if part in kept}
-        self._handed = dict(positions)
+        self._handed, self._applied = dict(positions), {}
         self._active = max(1, len(positions))
-        self._more = True
+        self._more = self._behind = True
 
     async def poll(self, max_records: int, max_wait_s: float) -> Sequence[Record]:
         """What is there, at once; waits up to `max_wait_s` only when nothing is."""
-        if not self._ahead and self._more:
-            await self._fetch(max_records)
-        if not self._ahead:
+        told = True
+        for _ in range(2):
             # After a fetch that took everything there is nothing to look for until somebody says so, or time is up.
-            if not self._more:
-                self._woken.clear()
-                try:
-                    async with asyncio.timeout(max_wait_s):
-                        await self._woken.wait()
-                except TimeoutError:
-                    self._more = True
-            if not self._ahead and self._more:
+            if not self._ahead and not self._more:
+                told = await self._news(max_wait_s)
+            await self._pace.turn(self)
+            if not self._ahead:
                 await self._fetch(max_records)
+            if self._ahead or not told:
+                break
         batch, self._ahead = self._ahead[:max_records], self._ahead[max_records:]
         if not self._ahead:
             self._waiting_bytes = 0
         for record in batch:
             self._handed[record.part] = record.offset + 1
         return batch
+
+    def applied(self, positions: Mapping[int, int]) -> None:
+        """What was given is committed, up to `positions`."""
+        self._applied = {**(self._applied or self._handed), **positions}
+        self._pace.moved()
+
+    def done(self) -> bool:
+        """All that was given is committed."""
+        return not self._applied or self._applied == self._handed
+
+    def idle(self) -> bool:
+        """So it is, and nothing waits; without a partition nothing ever does."""
+        return not self._fetched or not (self._ahead or self._more or not self.done())
+
+    def pressed(self) -> bool:
+        """More waits than a small batch, or may."""
+        return self._behind or len(self._ahead) >= SMALL
 
     def look(self) -> None:
         """There may be something new in the log."""
@@ -122,13 +143,15 @@ class PostgresReader:
             self._waiting_bytes += len(record.value or b"")
             self._since[record.part] = _before(record.at_ms)
             self._woken.set()
+        if len(self._ahead) >= SMALL:
+            self._pace.moved()
 
     async def bounds(self, parts: Sequence[int]) -> Mapping[int, tuple[int, int]]:
         """Partition to (first offset still there, next offset to be written)."""
         try:
             # Not on our own connection: a poll may be under way there.
             async with self._db.raw() as pg:
-                rows = await pg.fetch(BOUNDS, self._topic, list(parts))
+                rows = await pg.fetch(BOUNDS, self.topic, list(parts))
         except asyncpg.PostgresError as error:
             raise translate(error) from error
         return {row["part"]: (row["first"], row["next"]) for row in rows}
@@ -138,9 +161,20 @@ class PostgresReader:
 
     async def close(self) -> None:
         """Close the connection; safe to call twice."""
-        self._wakes.forget(self._topic, self)
+        self._wakes.forget(self.topic, self)
+        self._pace.leave(self)
         self._drop_connection()
         self._closed(self)
+
+    async def _news(self, seconds: float) -> bool:
+        """Wait until somebody says that there is something; False when nobody has."""
+        self._woken.clear()
+        try:
+            async with asyncio.timeout(seconds):
+                await self._woken.wait()
+        except TimeoutError:
+            return False
+        return True
 
     async def _fetch(self, max_records: int) -> None:
         if not self._fetched:
@@ -152,7 +186,7 @@ class PostgresReader:
         self._more = True  # until we know better: the query may fail
         self._told, self._fetching = False, True
         try:
-            rows = await self._query(POLL, self._topic, parts, asked, limit, since)
+            rows = await self._query(POLL, self.topic, parts, asked, limit, since)
         finally:
             self._fetching = False
         size = 0
@@ -160,7 +194,7 @@ class PostgresReader:
         for part, offset, key, value, at_ms in rows:
             if offset != self._fetched[part]:
                 raise LogTruncated(
-                    f"{self._topic} partition {part}: the next record to read is {self._fetched[part]}, but the log "
+                    f"{self.topic} partition {part}: the next record to read is {self._fetched[part]}, but the log "
                     f"now begins at {offset}. Records were dropped by age before they were read; see the runbook, "
                     "position_outside_log"
                 )
@@ -169,7 +203,10 @@ class PostgresReader:
             newest[part] = at_ms
             size += len(value or b"") + len(key or b"")
         # A partition that gave all that was asked for may have more; so may all when something came meanwhile.
-        self._more = self._told or len(rows) >= limit
+        self._behind = len(rows) >= limit
+        self._more = self._told or self._behind
+        if not rows:
+            self._pace.moved()
         if rows:
             self._active = max(1, len(newest))
             self._bytes_each = max(64.0, size / len(rows))

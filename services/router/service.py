@@ -1,6 +1,8 @@
 """The stage `router`: reads lead.scored; writes lead.routed and lead.outcomes; owns the schema `router`."""
 
 import asyncio
+import gc
+import itertools
 from collections.abc import Callable, Sequence
 from datetime import timedelta
 from typing import Final
@@ -35,6 +37,7 @@ from services.runtime.settings import Settings
 log = structlog.get_logger(__name__)
 
 SWEEP_S: Final = 30.0
+SWEEPS_TO_ALL: Final = 20  # so often garbage is also looked for among what is old
 PRUNE_MAX: Final = 50_000
 SPARE_DAYS: Final = 2
 
@@ -124,6 +127,10 @@ class RouterService:
             on_fatal=self._on_fatal,
             clock=self._clock,
         )
+        # The collector would walk the batches under way again and again. The sweep collects.
+        gc.collect()
+        gc.freeze()
+        gc.disable()
         await self._consumer.start()
         self._sweeping = asyncio.create_task(self._sweep_for_ever(), name="router sweep")
 
@@ -133,6 +140,8 @@ class RouterService:
             self._sweeping.cancel()
             await asyncio.gather(self._sweeping, return_exceptions=True)
             self._sweeping = None
+            gc.enable()
+            gc.unfreeze()
         if self._consumer is not None:
             await self._consumer.stop(deadline_s)
             self._consumer = None
@@ -165,8 +174,9 @@ class RouterService:
     async def _sweep_for_ever(self) -> None:
         # It rests longer between two turns than others: the limit of all loops may be shorter than that.
         self._loops.register("router.sweep", SWEEP_S + self._settings.watchdog_s)
-        while True:
+        for turn in itertools.count(1):
             self._loops.beat("router.sweep")
+            gc.collect(1 if turn % SWEEPS_TO_ALL else 2)
             try:
                 await self.sweep()
             except Exception as raised:

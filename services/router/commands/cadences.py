@@ -49,10 +49,13 @@ class Cadences:
         self._sheet = sheet
         self._policy = policy
         self._view = view
+        self._found: dict[str | None, Cadence | None] = {}  # by segment
 
     def begin(self, lead: Lead, held: Held, start: Start, since: datetime) -> None:
         """Begin the cadence of the lead's segment, if it is one that begins with `start`."""
-        found = cadence_for(self._policy.cadences, lead.segment)
+        if lead.segment not in self._found:
+            self._found[lead.segment] = cadence_for(self._policy.cadences, lead.segment)
+        found = self._found[lead.segment]
         if found is not None and found.start == start and _running(lead, held) is None:
             self._go_on(lead, cadence.begun(found, held, since, self._view))
 

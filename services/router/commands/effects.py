@@ -46,7 +46,7 @@ STAGE_OF: Final[dict[str, Stage]] = {"won": "customer", "disqualified": "disqual
 
 def make_id(*parts: object) -> str:
     """32 hex characters that follow from `parts` alone."""
-    return blake2b("\0".join(map(str, parts)).encode(), digest_size=16).hexdigest()
+    return blake2b("\0".join([str(part) for part in parts]).encode(), digest_size=16).hexdigest()
 
 
 def messages(effects: Sequence[Effect], now: datetime) -> list[Message]:

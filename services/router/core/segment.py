@@ -10,7 +10,7 @@ from services.policy.core.policy import Policy, Segment
 def segment_of(facts: Mapping[str, Any], policy: Policy) -> Segment | None:
     """The first segment of the policy, in its order, whose `when` holds; None when there is none."""
     for segment in policy.segments:
-        if segment.when(facts):
+        if segment.when.test(facts):
             return segment
     return None
 

@@ -90,7 +90,7 @@ class Intake:
         snapshot = lead.scored()
         if snapshot is None:
             return
-        if snapshot.kind not in TAKEN_BACK and any(m.kind in TAKEN_BACK for m in messages):
+        if snapshot.kind not in TAKEN_BACK and not TAKEN_BACK.isdisjoint([m.kind for m in messages]):
             snapshot = msgspec.structs.replace(snapshot, kind="reversed")
         self._decide(lead, snapshot, causes, scored[-1].sent_at)
 
@@ -106,10 +106,14 @@ class Intake:
                 if key in self._new:
                     self._new.discard(key)
                     causes.append(cause)
-        return sorted(causes, key=lambda c: (c.occurred_at, c.event_id))
+        if len(causes) > 1:
+            causes.sort(key=lambda c: (c.occurred_at, c.event_id))
+        return causes
 
     def _decide(self, lead: Lead, snapshot: LeadScored, causes: list[Cause], sent_at: datetime | None) -> None:
-        newest = max(causes, key=lambda c: (c.received_at, c.event_id), default=None)
+        newest = causes[0] if causes else None
+        if len(causes) > 1:
+            newest = max(causes, key=lambda c: (c.received_at, c.event_id))
         now = newest.received_at if newest is not None else snapshot.as_of
         if lead.decided_at is not None:
             now = max(now, lead.decided_at)

@@ -218,7 +218,7 @@ class RouterHandler:
         now = self._clock.now()
         for one in work.scored:
             if one.message.causes:
-                received = max(cause.received_at for cause in one.message.causes)
+                received = max([cause.received_at for cause in one.message.causes])
                 metrics.EVENT_TO_ROUTED.observe(max(0.0, (now - received).total_seconds()))
 
 
@@ -233,14 +233,14 @@ def check(message: LeadScored) -> None:
     Raises:
         ValueError: An id is not 32 hex characters, or a time has no zone.
     """
-    ids = [message.lead_id, *message.merged_from, *(cause.event_id for cause in message.causes)]
+    ids = [message.lead_id, *message.merged_from, *[cause.event_id for cause in message.causes]]
     if message.merged_into is not None:
         ids.append(message.merged_into)
     for one in ids:
         if ID.fullmatch(one) is None:
             msg = f"{one[:40]!r} is not an id of {ID_CHARS} hex characters"
             raise ValueError(msg)
-    times = [message.as_of, *(t for c in message.causes for t in (c.occurred_at, c.received_at))]
-    if any(at.tzinfo is None for at in times):
+    times = [message.as_of, *[c.occurred_at for c in message.causes], *[c.received_at for c in message.causes]]
+    if None in [at.tzinfo for at in times]:
         msg = "a time has no zone"
         raise ValueError(msg)

@@ -178,13 +178,20 @@ def _groups(one: Write) -> Iterator[Sequence[Any]]:
     changes = sorted(last.values(), key=lambda change: change.ended_at is None)
     reps = sorted(one.reps.items())
     yield _columns(sorted(one.causes), 3)
-    yield _columns([leads.row_of(lead) for lead in sorted(one.leads, key=lambda lead: lead.id)], leads.WIDTH)
+    touched = sorted(one.leads, key=lambda lead: lead.id)
+    rows = [leads.row_of(lead) for lead in touched]
+    # Most decisions hold the very snapshot that their lead stands at.
+    encoded = {id(lead.snapshot): row[-1] for lead, row in zip(touched, rows, strict=True)}
+    yield _columns(rows, leads.WIDTH)
     yield _columns([(domain, was.there, was.rep, rep) for domain, (was, rep) in reps], 4)
     yield (one.at,)
     yield _columns([(name, state.rev, encode_state(state)) for name, state in sorted(one.pools.items())], 3)
     yield _columns([assignments.change_row(change) for change in changes], assignments.CHANGE_WIDTH)
     yield _columns([assignments.offer_row(offer) for offer in one.offers], assignments.OFFER_WIDTH)
-    yield _columns([decisions.row_of(decided) for decided in one.decided], decisions.WIDTH)
+    yield _columns(
+        [decisions.row_of(decided, encoded.get(id(decided.record.snapshot))) for decided in one.decided],
+        decisions.WIDTH,
+    )
     yield _columns(sorted(one.drop), 2)
     yield _columns([(*key, *put[key]) for key in sorted(put)], 5)
     yield sorted(one.gone), list(one.forgotten)

@@ -28,14 +28,23 @@ class Decided(msgspec.Struct, frozen=True, kw_only=True):
     timing: Timing
 
 
-def row_of(decided: Decided) -> tuple[Any, ...]:
-    """For `TYPES`."""
+def row_of(decided: Decided, snapshot: str | None = None) -> tuple[Any, ...]:
+    """For `TYPES`.
+
+    Args:
+        snapshot: The record's snapshot, if it has been encoded already.
+    """
     record, timing = decided.record, decided.timing
     verdict = record.verdict
+    text = _encode(record if snapshot is None else _with_raw(record, snapshot)).decode()
     return (
         record.id, record.lead_id, record.n, record.now, verdict.segment, verdict.stage, verdict.route, verdict.assignee,
-        " ".join(decided.causes), timing.occurred_at, timing.received_at, timing.scored_at, _encode(record).decode(),
+        " ".join(decided.causes), timing.occurred_at, timing.received_at, timing.scored_at, text,
     )  # fmt: skip
+
+
+def _with_raw(record: DecisionRecord, snapshot: str) -> Any:
+    return msgspec.structs.replace(record, snapshot=msgspec.Raw(snapshot))  # for the encoder only
 
 
 async def prune_causes(pg: Connection, before: datetime, limit: int) -> int:

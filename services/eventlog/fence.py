@@ -11,7 +11,7 @@ import asyncpg
 
 from services.eventlog.ports import Batch, Connection
 from services.runtime import crash
-from services.runtime.db import AWAY
+from services.runtime.db import AWAY, is_away
 from services.runtime.errors import Conflict, Fenced, Unavailable
 
 # For stages that write a batch by one plpgsql function: `PERFORM log.fence($1,$2,$3,$4,$5,$6)` first in it, with
@@ -57,6 +57,7 @@ def translate(error: Exception) -> Exception:
             return Unavailable(f"PostgreSQL cannot now: {error}", code="database_away")
     # Of asyncpg's InterfaceErrors only a closed connection means "away"; wrong arguments and crossed calls are bugs.
     bug = isinstance(error, asyncpg.InterfaceError) and "clos" not in str(error)
+    bug = bug or (isinstance(error, asyncpg.InternalClientError) and not is_away(error))
     if isinstance(error, AWAY) and not bug:
         return Unavailable(f"PostgreSQL does not answer: {error or type(error).__name__}", code="database_away")
     return error

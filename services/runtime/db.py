@@ -30,8 +30,11 @@ AWAY = (
     asyncpg.TooManyConnectionsError,
     asyncpg.IdleInTransactionSessionTimeoutError,
     asyncpg.InterfaceError,
+    asyncpg.InternalClientError,
     asyncio.TimeoutError,
 )
+# So the driver says it when the server has ended a connection that did nothing, and the end of it has not come yet.
+ENDED_UNASKED = "another operation (2) is in progress"
 REFUSED = (
     asyncpg.InvalidCatalogNameError,
     asyncpg.InvalidPasswordError,
@@ -46,6 +49,8 @@ IDLE_IN_TRANSACTION_MS = 5000
 
 def is_away(error: BaseException) -> bool:
     """Whether the same call may succeed later. A value that does not fit its parameter never will."""
+    if isinstance(error, asyncpg.InternalClientError):
+        return ENDED_UNASKED in str(error)
     if isinstance(error, asyncpg.InterfaceError):
         # asyncpg says `InterfaceError` both for a lost connection and for wrong use; wrong values are ValueErrors too.
         return not isinstance(error, ValueError) and any(word in str(error) for word in ("closed", "closing", "lost"))

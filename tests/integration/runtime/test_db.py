@@ -8,7 +8,8 @@ import sqlalchemy as sa
 import sqlalchemy.exc
 from sqlalchemy.engine import make_url
 
-from services.runtime.db import Database, Listener, retrying, socket_url
+from services.eventlog.fence import translate
+from services.runtime.db import Database, Listener, is_away, retrying, socket_url
 from services.runtime.errors import Misconfigured, Unavailable
 
 
@@ -75,6 +76,13 @@ async def test_a_wrong_value_is_a_bug_not_a_database_that_is_away(database: Data
     with pytest.raises(asyncpg.UndefinedTableError):
         async with database.raw() as pg:
             await pg.fetch("SELECT 1 FROM nowhere")
+
+
+@pytest.mark.parametrize(("state", "away"), [(2, True), (12, False)])
+def test_a_connection_ended_unasked_is_away_and_crossed_calls_are_a_bug(state: int, *, away: bool) -> None:
+    error = asyncpg.InternalClientError(f"cannot switch to state 15; another operation ({state}) is in progress")
+    assert is_away(error) is away
+    assert isinstance(translate(error), Unavailable) is away
 
 
 async def test_a_connection_that_is_cut_is_unavailable_and_the_next_one_works(database: Database) -> None:

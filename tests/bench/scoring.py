@@ -117,9 +117,10 @@ def _spent(cpu_us: dict[str, float]) -> str:
 
 
 async def main(*, full: bool) -> None:
-    """The table of DESIGN: 300,000 records; with `full` also 1.2 million and a million cold keys."""
+    """300,000 records by one worker and by two; with `full` also 90 days, 1.2 million records and a million cold keys."""
     async with rigs.rig() as r:
         await compare(r, "scoring, Zipf over 20,000 people, live times", Plan(300_000))
+        await compare(r, "scoring, two workers", Plan(300_000), workers=2)
         if full:
             await compare(r, "scoring, Zipf over 20,000 people, 90 days", Plan(300_000, days=90), rounds=2)
             await compare(r, "scoring, 1.2 million records, Zipf", Plan(1_200_000), rounds=2)
@@ -129,4 +130,4 @@ async def main(*, full: bool) -> None:
                 Plan(300_000, people=1_000_000, keys="uniform"),
                 rounds=2,
             )
-            await compare(r, "scoring, two workers", Plan(300_000), rounds=2, workers=2)
+            await compare(r, "scoring, 1.2 million records, Zipf, two workers", Plan(1_200_000), rounds=2, workers=2)

@@ -12,7 +12,7 @@ that lane before the partition is read. Owns `log.outbox` and `log.lane`.
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Final
 
 import asyncpg
@@ -24,7 +24,7 @@ from services.eventlog.core.packing import pack, unpack
 from services.eventlog.deadletter import bury
 from services.eventlog.fence import translate
 from services.eventlog.lanes import DELETE, READ, ROWS_AT_ONCE, Lanes
-from services.eventlog.ports import AppendArguments, Connection, DeadRecord, Encode, LogWriter, Staged
+from services.eventlog.ports import AppendArguments, Connection, DeadRecord, Encode, LogWriter, Place, Staged
 from services.runtime import crash
 from services.runtime.db import AWAY, Database
 from services.runtime.errors import BadMessage, LeadRouterError, Unavailable
@@ -112,6 +112,10 @@ class RowOutbox:
         return row
 
     def append_arguments(self, messages: Sequence[Message]) -> AppendArguments:  # noqa: ARG002 the port's shape
+        """Not with this log: see `direct`."""
+        raise TypeError("with Kafka messages go through outbox rows: ask `direct` first")
+
+    def appended(self, arguments: AppendArguments, places: Iterable[Place]) -> Staged:  # noqa: ARG002 the port's shape
         """Not with this log: see `direct`."""
         raise TypeError("with Kafka messages go through outbox rows: ask `direct` first")
 

@@ -4,7 +4,7 @@ Two implementations pass the same contract tests: `eventlog/kafka.py` and `event
 these names. Correctness never depends on who reads what: it depends on the fence (see `Fence`).
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Protocol, TypeAlias, TypeVar
 
 import asyncpg
@@ -20,6 +20,8 @@ Connection: TypeAlias = asyncpg.Connection | asyncpg.pool.PoolConnectionProxy
 # Turns the bytes of an outbox row into messages: a pure function of the bytes, since another process may have to.
 Encode = Callable[[bytes], Sequence[Message]]
 AppendArguments = tuple[list[str], list[int], list[bytes | None], list[bytes | None]]
+# A row that `log.put` returns: topic, partition, first offset written, time in Unix milliseconds.
+Place = tuple[str, int, int, int]
 
 
 class LogTruncated(Misconfigured):
@@ -152,7 +154,7 @@ class Outbox(Protocol):
     writes one row of `log.outbox`, and `committed` publishes it. `stage` must be the last write of a transaction.
 
     A stage that writes its batch by one call of its own (scoring) does by hand what `stage_payload` does:
-    `if outbox.direct`: encode and `SELECT log.append(…)` as the last statement (`append_arguments`); else
+    `if outbox.direct`: encode and call `log.put` as the last statement (`append_arguments`, `appended`); else
     `row = outbox.next_row(payload)`, insert it into `log.outbox (stage, lane, seq, payload)` and delete
     `row.published`, both in its transaction. Then `await outbox.committed(row)`.
 
@@ -170,7 +172,11 @@ class Outbox(Protocol):
         ...
 
     def append_arguments(self, messages: Sequence[Message]) -> AppendArguments:
-        """The four arguments of `log.append` (topics, parts, keys, values). Only when `direct`."""
+        """The four arguments of `log.put` (topics, parts, keys, values). Only when `direct`."""
+        ...
+
+    def appended(self, arguments: AppendArguments, places: Iterable[Place]) -> Staged:
+        """What `log.put` has done with `arguments`, by the rows that it returned. Only when `direct`."""
         ...
 
     async def stage_payload(self, pg: Connection, payload: bytes) -> Staged | None:

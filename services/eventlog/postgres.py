@@ -7,7 +7,7 @@ Owns `log.partition` and `log.record`.
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Final
 
 import asyncpg
@@ -22,7 +22,7 @@ from services.eventlog.core.retention import keep_days
 from services.eventlog.fence import translate
 from services.eventlog.gather import Gather, Item
 from services.eventlog.pace import Pace
-from services.eventlog.ports import AppendArguments, Connection, Encode, Record, Staged
+from services.eventlog.ports import AppendArguments, Connection, Encode, Place, Record, Staged
 from services.eventlog.postgres_read import CALL_TIMEOUT_S, PostgresReader
 from services.eventlog.wakes import Wakes
 from services.runtime.db import AWAY, Database, Listener
@@ -57,9 +57,12 @@ class Placed(Staged, frozen=True):
 
 async def put(pg: Connection, arguments: AppendArguments) -> Placed:
     """Append in the transaction of `pg`, as its last statement: it locks the counters of the log."""
-    nexts: dict[tuple[str, int], tuple[int, int]] = {}
-    for topic, part, base, at_ms in await pg.fetch(PUT, *arguments):
-        nexts[topic, part] = base, at_ms
+    return placed(arguments, await pg.fetch(PUT, *arguments))
+
+
+def placed(arguments: AppendArguments, places: Iterable[Place]) -> Placed:
+    """The records that `log.put` has made of its arguments, by what it answered."""
+    nexts = {(topic, part): (base, at_ms) for topic, part, base, at_ms in places}
     records: dict[str, list[Record]] = {}
     for topic, part, key, value in zip(*arguments, strict=True):
         offset, at_ms = nexts[topic, part]
@@ -87,7 +90,7 @@ async def put_many(pg: Connection, items: Sequence[Item], wanted: Callable[[str]
 
 
 def arguments_of(items: Sequence[Item]) -> AppendArguments:
-    """The arguments of `log.append` and `log.put`: topics, partitions, keys, values."""
+    """The arguments of `log.put`: topics, partitions, keys, values."""
     return (
         [message.topic for message, _ in items],
         [part for _, part in items],
@@ -136,12 +139,14 @@ class PostgresOutbox:
         self._log = log_
         self._wakes = wakes
         self._encode = encode
-        self._touched: set[str] = set()
 
     def append_arguments(self, messages: Sequence[Message]) -> AppendArguments:
-        """The four arguments of `log.append`, for a stage that calls it inside a function of its own, as the last."""
-        self._touched.update(message.topic for message in messages)
+        """The four arguments of `log.put`, for a stage that calls it inside a function of its own, as the last."""
         return arguments_of(list(zip(messages, self._log.places(messages), strict=True)))
+
+    def appended(self, arguments: AppendArguments, places: Iterable[Place]) -> Staged:
+        """What such a function has appended, for `committed`: `places` are the rows of `log.put`."""
+        return placed(arguments, places)
 
     async def stage(self, pg: Connection, messages: Sequence[Message]) -> Staged | None:
         """Append `messages`; must be the last statement, since it locks the counters of the log."""
@@ -158,13 +163,9 @@ class PostgresOutbox:
         raise TypeError("the PostgreSQL log has no outbox rows: ask `direct` first")
 
     async def committed(self, staged: Staged | None = None) -> None:
-        """Give the records to the readers; without them, wake the readers."""
+        """Give the records to the readers."""
         if isinstance(staged, Placed):
-            self._touched.difference_update(staged.records)
             self._wakes.placed(staged.records)
-        else:
-            touched, self._touched = self._touched, set()
-            self._wakes.touch(touched)
 
     def rolled_back(self, staged: Staged) -> None:
         """Nothing to do."""

@@ -8,7 +8,7 @@ that append, since NOTIFY makes commits wait for each other. A lost one costs a 
 import asyncio
 import contextlib
 import secrets
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final, Protocol
 
 import asyncpg
@@ -69,13 +69,6 @@ class Wakes:
         """It waits no more."""
         with contextlib.suppress(ValueError):
             self._waiting.get(topic, []).remove(reader)
-
-    def touch(self, topics: Iterable[str]) -> None:
-        """Something new was committed to `topics`, we do not know what. Never waits."""
-        for topic in set(topics):
-            self._wake(topic)
-            self._to_tell.add(topic)
-        self._begin_to_tell()
 
     def placed(self, records: Mapping[str, Sequence[Record]]) -> None:
         """These records were committed, by topic. Never waits."""

@@ -37,8 +37,8 @@ async def commit(pg: Connection, outbox: Outbox, one: Parcel, fence: FenceArgume
         await write(pg, fence, NOTHING_OUT, one.columns)
         return None
     if one.packed is None:
-        await write(pg, fence, (None, None, None, [], *outbox.append_arguments(one.messages)), one.columns)
-        return None
+        appending = outbox.append_arguments(one.messages)
+        return outbox.appended(appending, await write(pg, fence, (None, None, None, [], *appending), one.columns))
     row = outbox.next_row(one.packed)
     try:
         await write(pg, fence, (row.lane, row.seq, row.payload, row.published, [], [], [], []), one.columns)

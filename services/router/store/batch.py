@@ -1,4 +1,4 @@
-"""What a transaction reads and writes: `router.look`, `router.free` and `router.apply` (migration 0009), one call each.
+"""What a transaction reads and writes: `router.look`, `router.free` and `router.apply` (migrations 0009 and 0016), one call each.
 
 Nothing needs to be locked in between: a write holds only if every lead, account and pool still stands as it was read.
 """
@@ -12,7 +12,7 @@ import msgspec
 
 from schemas.messages import Cause
 from services.eventlog.fence import FenceArguments
-from services.eventlog.ports import Connection
+from services.eventlog.ports import Connection, Place
 from services.router.core.sla import Timer, TimerKind
 from services.router.store import assignments, decisions, leads
 from services.router.store.assignments import Change, Offer, held_of
@@ -44,9 +44,12 @@ _OUT_TYPES: Final = ["text", "int8", "bytea", "int8[]", "text[]", "int[]", "byte
 # How an argument travels: JSON as texts; all other columns as one text (`_literal`).
 _SENT: Final = ["text[]" if kind == "json[]" else f"text::{kind}" if kind.endswith("[]") else kind for kind in _TYPES]
 _ALL: Final = [*_FENCE_TYPES, *_SENT, *_OUT_TYPES]
-APPLY: Final = f"SELECT router.apply({', '.join(f'${n}::{kind}' for n, kind in enumerate(_ALL, 1))})"
+APPLY: Final = (
+    "SELECT put_topic, put_part, put_base, put_at_ms"
+    f" FROM router.apply({', '.join(f'${n}::{kind}' for n, kind in enumerate(_ALL, 1))})"
+)
 
-# (lane, seq, payload, rows to delete) of `log.outbox`, and the four arguments of `log.append`: one of both is empty.
+# (lane, seq, payload, rows to delete) of `log.outbox`, and the four arguments of `log.put`: one of both is empty.
 Outgoing = tuple[
     str | None, int | None, bytes | None, list[int], list[str], list[int], list[bytes | None], list[bytes | None]
 ]
@@ -147,8 +150,8 @@ async def free(
     return found
 
 
-async def write(pg: Connection, fence: FenceArguments, out: Outgoing, columns: Sequence[Any]) -> None:
-    """Write it all, or nothing.
+async def write(pg: Connection, fence: FenceArguments, out: Outgoing, columns: Sequence[Any]) -> Sequence[Place]:
+    """Write it all, or nothing. Returns where the messages lie that went into the log itself.
 
     Args:
         fence: As `fence_arguments` gives it; without partitions in a transaction that holds the lease already.
@@ -158,7 +161,8 @@ async def write(pg: Connection, fence: FenceArguments, out: Outgoing, columns: S
         asyncpg.PostgresError: With a state that `fence.translate` knows: `Fenced`, or `Conflict` when what was read is
             no longer so.
     """
-    await pg.execute(APPLY, *fence, *columns, *out)
+    rows: Sequence[Place] = await pg.fetch(APPLY, *fence, *columns, *out)
+    return rows
 
 
 async def arguments(one: Write) -> list[Any]:

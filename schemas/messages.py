@@ -198,10 +198,11 @@ class What(msgspec.Struct, kw_only=True, omit_defaults=True):
 
 
 class Say(msgspec.Struct, kw_only=True, omit_defaults=True):
-    """The ready message for the rep to send or speak."""
+    """The ready message for the rep to send or speak. `language`: the code of the one that it is written in."""
 
     subject: str
     body: str
+    language: str | None = None
 
 
 class AssignmentRef(msgspec.Struct, kw_only=True, omit_defaults=True):

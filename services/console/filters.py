@@ -5,6 +5,8 @@ from datetime import UTC, datetime
 from typing import Any, Final
 from zoneinfo import ZoneInfo
 
+from services.policy.core.languages import LANGUAGES
+
 MINUTE, HOUR, DAY = 60, 3600, 86_400
 # Embeddings, overrides and isolates of Unicode's bidirectional text.
 TURNING: Final = dict.fromkeys((*range(0x202A, 0x202F), *range(0x2066, 0x206A)))
@@ -81,6 +83,11 @@ def words(code: str) -> str:
     return code.replace(".", " ").replace("_", " ")
 
 
+def language_name(code: str) -> str:
+    """A language by its name: `fi` → `Finnish`; a code that has none as it is."""
+    return LANGUAGES.get(code, code)
+
+
 def instant(at: datetime | str) -> datetime:
     """An aware time of a time or of its text."""
     if isinstance(at, datetime):
@@ -99,4 +106,5 @@ FILTERS: Final[Mapping[str, Callable[..., Any]]] = {
     "plural": plural,
     "sentence": sentence,
     "words": words,
+    "language_name": language_name,
 }

@@ -31,21 +31,24 @@ class TemplatePages:
     async def show(self, request: Request) -> Response:
         """Every message; the one that fits the case first."""
         policy, asked = self._policies.active, request.query_params
-        offered = choices(policy)
+        spoken = sorted(
+            {rep.languages[0] for rep in self._directory.view.reps.values() if rep.active and rep.languages}
+        )
+        offered = choices(policy, spoken)
         chosen = {name: asked.get(name, "") for name in offered}
         chosen = {name: value if value in dict(offered[name]) else "" for name, value in chosen.items()}
         email = asked.get("email", "").strip()[:EMAIL_MAX]
         lead = await self._lead(request, email) if email else None
         if lead is not None:
             chosen |= {"segment": lead["segment"] or "", "stage": lead["stage"]}
-        case = Case(**chosen)
-        segment = policy.segment(case.segment or None) or policy.segments[0]
         rep = self._directory.view.rep(lead["assignee"]) if lead is not None and lead["assignee"] else None
+        case = Case(**chosen, languages=rep.languages if rep is not None else ())
+        segment = policy.segment(case.segment or None) or policy.segments[0]
         values = example_of(lead, (rep.name, rep.title or "") if rep is not None else None, segment.shop_url) | {
             "segment": segment.name,
             "stage": (case.stage or "qualified").replace("_", " "),
         }
-        languages, rows = cover(policy)
+        languages, rows = cover(policy, spoken)
         return self._frame.draw(
             "templates.html",
             identity=await self._frame.signed_in(request),

@@ -105,6 +105,7 @@ class Card(msgspec.Struct, frozen=True, kw_only=True):
     subject: str | None
     body: str | None
     edited: bool
+    language: str | None
     mailto: str | None
     answerable: bool
     until: str | None
@@ -160,6 +161,7 @@ def card(
         subject=say.subject if say else None,
         body=body,
         edited=say.edited if say else False,
+        language=say.language if say else None,
         mailto=mailto(lead.email, say.subject, body) if lead.email and say and body else None,
         answerable=section == "task" and notice.assignment is not None and not to_do(notice),
         until=notice.fresh_until.isoformat() if section == "now" and notice.fresh_until else None,

@@ -1,15 +1,15 @@
 """The policy's ready messages, filled in for an example: which one a rep would get, and how each reads. Pure."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
 import msgspec
 
+from services.console.filters import language_name
 from services.console.views.inbox import reflow
 from services.policy.core.policy import Policy
-from services.policy.core.template import Template, pick_template
+from services.policy.core.template import Template
 
-LANGUAGES: Final[Mapping[str, str]] = {"en": "English", "fi": "suomi", "sv": "svenska"}
 STAGES: Final = ("unknown", "identified", "qualified", "ready_to_buy", "customer")
 SAMPLE: Final[Mapping[str, str | None]] = {
     "lead.name": "Anni Virta",
@@ -30,12 +30,17 @@ SAMPLE: Final[Mapping[str, str | None]] = {
 
 
 class Case(msgspec.Struct, frozen=True, kw_only=True):
-    """For whom a message is looked for. Empty: not known."""
+    """For whom a message is looked for. Empty: not known.
+
+    Attributes:
+        language: The lead's; `languages`: the rep's, which count when it is not known.
+    """
 
     segment: str = ""
     persona: str = ""
     stage: str = ""
     language: str = ""
+    languages: tuple[str, ...] = ()
 
 
 class Message(msgspec.Struct, frozen=True, kw_only=True):
@@ -48,10 +53,14 @@ class Message(msgspec.Struct, frozen=True, kw_only=True):
     raw_body: str
     chosen: bool
     fits: bool
+    language: str | None
 
 
 class Cover(msgspec.Struct, frozen=True):
-    """One segment's row of the table of languages: whether there is a message of its own, a common one, or none."""
+    """One segment's row of the table of languages: whether there is a message of its own, a common one, or none.
+
+    `fallback`: none in this language, so that the policy's own language is used.
+    """
 
     label: str
     cells: list[str]
@@ -59,12 +68,14 @@ class Cover(msgspec.Struct, frozen=True):
 
 def messages(policy: Policy, case: Case, values: Mapping[str, str | None]) -> list[Message]:
     """Every message, filled in; the chosen one first."""
-    wanted = (case.segment or None, case.persona or None, case.stage or None, case.language or None)
-    best = pick_template(policy.templates, *wanted)
+    wanted = (case.segment or None, case.persona or None, case.stage or None)
+    best = policy.template_for(*wanted, case.language or None, case.languages)
+    language = best.language if best is not None else None
     found = []
     for template in policy.templates:
         said = template.fill(values)
-        named = (template.segment, template.persona, template.stage, template.language)
+        named = (template.segment, template.persona, template.stage)
+        fits = all(n is None or n == w for n, w in zip(named, wanted, strict=True))
         found.append(
             Message(
                 wheres=_wheres(template, policy),
@@ -73,24 +84,28 @@ def messages(policy: Policy, case: Case, values: Mapping[str, str | None]) -> li
                 raw_subject=template.subject,
                 raw_body=template.body,
                 chosen=template is best,
-                fits=all(n is None or n == w for n, w in zip(named, wanted, strict=True)),
+                fits=fits and template.language == language,
+                language=template.language,
             )
         )
     return sorted(found, key=lambda one: (not one.chosen, not one.fits))
 
 
-def cover(policy: Policy) -> tuple[list[str], list[Cover]]:
-    """Languages, and for each segment what its leads get in them."""
-    languages = list(dict.fromkeys([*LANGUAGES, *(t.language for t in policy.templates if t.language)]))
+def cover(policy: Policy, spoken: Iterable[str] = ()) -> tuple[list[str], list[Cover]]:
+    """Languages, and for each segment what its leads get in them.
+
+    Args:
+        spoken: What the reps write in, to see what is missing.
+    """
+    languages = _languages(policy, spoken)
     rows = []
     for segment in policy.segments:
         cells = []
         for language in languages:
-            asked = None if language == "en" else language
-            best = pick_template(policy.templates, segment.name, None, segment.handover_at, asked)
-            cells.append(_cover(best, segment.name, asked))
+            best = policy.template_for(segment.name, None, segment.handover_at, language)
+            cells.append(_cover(best, segment.name, language))
         rows.append(Cover(segment.label, cells))
-    return [LANGUAGES.get(one, one) for one in languages], rows
+    return [language_name(one) for one in languages], rows
 
 
 def example_of(
@@ -115,7 +130,12 @@ def example_of(
     }
 
 
-def _cover(best: Template | None, segment: str, language: str | None) -> str:
+def _languages(policy: Policy, spoken: Iterable[str]) -> list[str]:
+    """The languages of the messages, the policy's own first, and those of the reps."""
+    return list(dict.fromkeys([policy.language, *(t.language for t in policy.templates if t.language), *spoken]))
+
+
+def _cover(best: Template | None, segment: str, language: str) -> str:
     if best is None:
         return "none"
     if best.language != language:
@@ -130,9 +150,11 @@ def _wheres(template: Template, policy: Policy) -> list[str]:
         segment.label if segment is not None else template.segment,
         persona,
         template.stage.replace("_", " ") if template.stage else None,
-        LANGUAGES.get(template.language or "", template.language),
     ]
-    return [one for one in found if one] or ["everybody"]
+    return [
+        *([one for one in found if one] or ["everybody"]),
+        *([language_name(template.language)] if template.language else []),
+    ]
 
 
 def _first(name: str | None) -> str | None:
@@ -140,13 +162,12 @@ def _first(name: str | None) -> str | None:
     return words[0] if words else None
 
 
-def choices(policy: Policy) -> dict[str, Sequence[tuple[str, str]]]:
+def choices(policy: Policy, spoken: Iterable[str] = ()) -> dict[str, Sequence[tuple[str, str]]]:
     """What can be chosen for a case."""
     personas = {persona.role: persona.label for persona in policy.personas}
-    languages = dict.fromkeys([*LANGUAGES, *(t.language for t in policy.templates if t.language)])
     return {
         "segment": [(segment.name, segment.label) for segment in policy.segments],
         "persona": list(personas.items()),
         "stage": [(stage, stage.replace("_", " ")) for stage in STAGES],
-        "language": [(one, LANGUAGES.get(one, one)) for one in languages if one],
+        "language": [(one, language_name(one)) for one in _languages(policy, spoken)],
     }

@@ -30,6 +30,7 @@ class Shown(msgspec.Struct, frozen=True, kw_only=True):
     alert: str | None
     subject: str | None
     body: str | None
+    language: str | None
 
 
 def shown(outcome: Outcome, names: Mapping[str, str]) -> Shown:
@@ -67,6 +68,7 @@ def shown(outcome: Outcome, names: Mapping[str, str]) -> Shown:
         alert=alert,
         subject=outcome.say.subject if outcome.say else None,
         body=reflow(outcome.say.body) if outcome.say else None,
+        language=outcome.say.language if outcome.say else None,
     )
 
 

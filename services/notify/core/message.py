@@ -229,7 +229,10 @@ def _account(routed: LeadRouted) -> ShownAccount | None:
 
 
 def _say(routed: LeadRouted, lead: ShownLead, account: ShownAccount | None) -> ShownSay:
-    return ShownSay(subject=routed.say.subject, body=routed.say.body) if routed.say else say_of(lead, account)
+    said = routed.say
+    if said is None:
+        return say_of(lead, account)
+    return ShownSay(subject=said.subject, body=said.body, language=said.language)
 
 
 def _assignment(routed: LeadRouted) -> ShownAssignment | None:

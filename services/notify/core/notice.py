@@ -45,11 +45,17 @@ class ShownWhat(msgspec.Struct, kw_only=True):
 
 
 class ShownSay(msgspec.Struct, kw_only=True):
-    """What to say, ready to send. `edited`: these are the rep's own words; what joins later leaves them."""
+    """What to say, ready to send.
+
+    Attributes:
+        edited: These are the rep's own words; what joins later leaves them.
+        language: The code of the one that it is written in; None: not known.
+    """
 
     subject: str
     body: str
     edited: bool = False
+    language: str | None = None
 
 
 class ShownAssignment(msgspec.Struct, kw_only=True):

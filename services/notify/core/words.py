@@ -112,4 +112,5 @@ def say_of(lead: ShownLead, account: ShownAccount | None) -> ShownSay:
         subject=f"A question about {company}",
         body=f"Hello{' ' + first if first else ''}, what are you working on at {company} at the moment, "
         "and is there anything I can help with?",
+        language="en",
     )

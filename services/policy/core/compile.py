@@ -152,8 +152,10 @@ class _Compiler:
             sla=Sla(file.sla.remind_minutes, file.sla.escalate_minutes, file.sla.reassign_minutes),
             cooldowns=MappingProxyType({reason: seconds / DAY_S for reason, seconds in file.cooldown.items()}),
             templates=tuple(
-                Template(t.segment, t.persona, t.stage, t.language, t.subject, t.body) for t in file.templates
+                Template(t.segment, t.persona, t.stage, t.language or file.language, t.subject, t.body)
+                for t in file.templates
             ),
+            language=file.language,
             cadences=tuple(_cadence(one) for one in file.cadences),
             goals=MappingProxyType({name: Goal(**goal.model_dump()) for name, goal in file.goals.items()}),
             spellings=MappingProxyType({spelling_key(name): signal for name, signal in file.spellings.items()}),

@@ -10,6 +10,7 @@ from services.policy.core.compile import compile_policy
 from services.policy.core.condition import Condition
 from services.policy.core.document import Document, read_document
 from services.policy.core.facts import FACTS
+from services.policy.core.languages import LANGUAGES, meant
 from services.policy.core.policy import Policy, Segment
 from services.policy.core.problems import Problem, did_you_mean
 from services.policy.core.words import noun_of, shown
@@ -41,6 +42,7 @@ def lint_policy(text: str, known: Known | None = None) -> list[Problem]:
         *_texts(policy, document, known or Known()),
         *_personas(policy, document),
         *_cadences(policy, document),
+        *_languages(document),
         *_reach(policy, document),
     ]
     return sorted(found, key=lambda p: (p.line, p.column))
@@ -167,6 +169,21 @@ def _cadences(policy: Policy, document: Document) -> Iterator[Problem]:
             message = f"no lead ever gets the cadence {cadence.name}: those before it are for all its segments"
             yield document.problem(("cadences", index, "name"), message, "move it up, or take it out")
         taken |= wanted
+
+
+def _languages(document: Document) -> Iterator[Problem]:
+    """Languages that there are not: nobody would ever get what is written in them."""
+    places: list[tuple[str | int, ...]] = [
+        ("language",),
+        *(("templates", index, "language") for index in range(len(document.data.get("templates") or []))),
+    ]
+    for loc in places:
+        at = document.data if len(loc) == 1 else document.data["templates"][loc[1]]
+        code = at.get("language")
+        if code is not None and code not in LANGUAGES:
+            guess = meant(code)
+            hint = f"{LANGUAGES[guess]} is {guess}" if guess else "the codes are those of ISO 639-1: en, fi, sv"
+            yield document.problem(loc, f'there is no language "{code}": nobody would get this', hint)
 
 
 def _reach(policy: Policy, document: Document) -> Iterator[Problem]:

@@ -249,6 +249,9 @@ class PolicyFile(Part):
     alerts: Alerts = Alerts()
     sla: Sla = Sla()
     cooldown: dict[Name, Duration] = Field(default={}, description="Rest after a decline, by reason")
+    language: Annotated[str, Field(pattern=r"^[a-z]{2}$")] = Field(
+        default="en", description="The language of ready messages that name none"
+    )
     templates: list[Template] = Field(default=[], max_length=200)
     cadences: list[Cadence] = Field(default=[], max_length=50, description="Contact steps after the handover")
     goals: dict[Name, Goal] = Field(default={}, description="By segment; `all` for the whole")

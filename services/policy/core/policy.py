@@ -9,7 +9,7 @@ from schemas.messages import NoticeKind, Reason, Stage
 from schemas.signals import OTHER_SIGNAL, SIGNALS
 from services.policy.core.cadence import Cadence
 from services.policy.core.condition import Condition
-from services.policy.core.template import Template, pick_template
+from services.policy.core.template import Template, languages_for, pick_template
 from services.policy.core.words import WINDOWED, spelling_key
 
 LadderStage = Literal["identified", "qualified", "ready_to_buy"]
@@ -178,6 +178,7 @@ class Policy:
         stages: In the order of the ladder.
         step: A change of engagement below this is not material.
         spellings: `spelling_key` of a client's event name to the signal.
+        language: Of the templates that name none.
     """
 
     version: int
@@ -196,6 +197,7 @@ class Policy:
     sla: Sla
     cooldowns: Mapping[str, float]
     templates: tuple[Template, ...]
+    language: str
     cadences: tuple[Cadence, ...]
     goals: Mapping[str, Goal]
     spellings: Mapping[str, str]
@@ -342,12 +344,18 @@ class Policy:
         persona: str | None = None,
         stage: str | None = None,
         language: str | None = None,
+        languages: tuple[str, ...] = (),
     ) -> Template | None:
-        """The most special ready message that applies; None when the policy has none."""
-        return self._template_for(segment, persona, stage, language)
+        """The most special ready message that applies; None when the policy has none.
+
+        Args:
+            language: The lead's, as it is written; None: not known.
+            languages: The rep's, most wanted first; they count when the lead's is not known.
+        """
+        return self._template_for(segment, persona, stage, languages_for(language, languages, self.language))
 
     @cached_property
-    def _template_for(self) -> Callable[[str | None, str | None, str | None, str | None], Template | None]:
+    def _template_for(self) -> Callable[[str | None, str | None, str | None, tuple[str, ...]], Template | None]:
         return lru_cache(maxsize=4096)(partial(pick_template, self.templates))
 
     def cadence(self, name: str) -> Cadence | None:

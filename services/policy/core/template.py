@@ -5,12 +5,13 @@ filters are a part of Jinja (`sentences.py`). A lone `{%` or `{#` in a text is w
 """
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final
 
 from schemas.messages import Say
+from services.policy.core.languages import code_of
 from services.policy.core.problems import did_you_mean
 from services.policy.core.sentences import MOST_CHARS, Fault, faults, filled
 
@@ -28,7 +29,7 @@ PLACE: Final = re.compile(r"\{\{\s*([^{}|]*?)\s*(?:\|\s*default\(\s*(?:\"([^\"]*
 
 @dataclass(frozen=True, slots=True)
 class Template:
-    """A ready message; None fits everything."""
+    """A ready message; None fits everything. `language`: what it is written in; None: not known."""
 
     segment: str | None
     persona: str | None
@@ -39,7 +40,7 @@ class Template:
 
     def fill(self, values: Mapping[str, str | None]) -> Say:
         """Subject and body with every `{{ name }}` replaced by its value, its default, or nothing."""
-        return Say(subject=_filled(self.subject, values), body=_filled(self.body, values))
+        return Say(subject=_filled(self.subject, values), body=_filled(self.body, values), language=self.language)
 
 
 def _filled(text: str, values: Mapping[str, str | None]) -> str:
@@ -81,20 +82,43 @@ def wrong_in(text: str) -> list[Fault]:
 
 
 def pick_template(
-    templates: Sequence[Template], segment: str | None, persona: str | None, stage: str | None, language: str | None
+    templates: Sequence[Template],
+    segment: str | None,
+    persona: str | None,
+    stage: str | None,
+    languages: Sequence[str],
 ) -> Template | None:
-    """The template with the most conditions that all hold; segment outweighs persona, stage and language. First wins."""
-    wanted = (segment, persona, stage, language)
+    """The template in the first language that has one, with the most conditions that all hold.
+
+    Segment outweighs persona, and persona stage; among equals the first wins.
+
+    Args:
+        languages: Codes in the order of preference (`languages_for`).
+    """
+    for language in dict.fromkeys(languages):
+        found = _best([one for one in templates if one.language == language], (segment, persona, stage))
+        if found is not None:
+            return found
+    return None
+
+
+def languages_for(lead: str | None, rep: Sequence[str], default: str) -> tuple[str, ...]:
+    """In which languages a message to the lead may be, most wanted first.
+
+    The reader decides: a lead's own language where it is known, else the policy's. Of a lead whose language nobody knows,
+    the rep's languages in their order.
+    """
+    own = code_of(lead)
+    return (*((own,) if own is not None else rep), default)
+
+
+def _best(templates: Sequence[Template], wanted: tuple[str | None, ...]) -> Template | None:
     best: Template | None = None
     best_rank: tuple[int, ...] = ()
     for template in templates:
-        named = (template.segment, template.persona, template.stage, template.language)
+        named = (template.segment, template.persona, template.stage)
         if all(n is None or n == w for n, w in zip(named, wanted, strict=True)):
-            rank = (_count(named), *(int(n is not None) for n in named))
+            rank = (sum(n is not None for n in named), *(int(n is not None) for n in named))
             if best is None or rank > best_rank:
                 best, best_rank = template, rank
     return best
-
-
-def _count(named: Iterable[str | None]) -> int:
-    return sum(n is not None for n in named)

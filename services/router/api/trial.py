@@ -14,7 +14,7 @@ from services.router.commands.case import Case
 from services.router.core.alert import alerts_of, recipient
 from services.router.core.decide import complete, decide
 from services.router.core.model import Before, Candidate
-from services.router.core.notice import say, why_handover
+from services.router.core.notice import say, speaker, why_handover
 from services.router.store.batch import look
 from services.router.store.leads import Lead, resolve
 from services.runtime.db import Database
@@ -104,7 +104,8 @@ class Trial:
         words = None
         if rep is not None:
             why = why_handover(snapshot, verdict, case.causes)
-            words = say(snapshot, verdict, (rep.name, rep.title or ""), policy, why=why, causes=case.causes)
+            segment, stage = verdict.segment, verdict.stage
+            words = say(snapshot, segment, stage, speaker(rep.id, rep), policy, why=why, causes=case.causes)
         return Outcome(
             stage=verdict.stage,
             segment=verdict.segment,

@@ -111,12 +111,10 @@ class Cadences:
         snapshot = lead.scored()
         say, values = None, {}
         if snapshot is not None:
-            rep = self._view.rep(held.rep)
-            who = (rep.name or rep.id, rep.title) if rep is not None else (held.rep, "")
+            who = notice.speaker(held.rep, self._view.rep(held.rep))
             recent = [notice.cause_of(what) for what in lead.memory.recent[:1]]
             values = notice.values_of(snapshot, lead.segment, lead.stage, who, self._policy, why="", causes=recent)
-            person = snapshot.person
-            ready = self._policy.template_for(lead.segment, person.role, lead.stage, person.language)
+            ready = notice.template_of(snapshot, lead.segment, lead.stage, who, self._policy)
             say = cadence.said(step, ready, values)
         reason = cadence.reason(found, index, values)
         effect = self._sheet.writer.due(lead, held, [held.rep], reason, f"cadence.{index}", say=say)

@@ -98,7 +98,8 @@ class Writer:
         say = None
         if held is not None:
             rep = self._rep(held.rep)
-            say = notice.say(case.snapshot, verdict, rep, self._policy, why=why, causes=case.causes)
+            segment, stage = verdict.segment, verdict.stage
+            say = notice.say(case.snapshot, segment, stage, rep, self._policy, why=why, causes=case.causes)
         data = LeadRouted(
             kind="decided",
             lead=lead_ref(lead),
@@ -147,7 +148,7 @@ class Writer:
             alert=alert.kind,
             fresh_until=alert.fresh_until,
             why=why,
-            say=notice.say(case.snapshot, verdict, rep, self._policy, why=why, causes=[cause]),
+            say=notice.say(case.snapshot, verdict.segment, verdict.stage, rep, self._policy, why=why, causes=[cause]),
             what=[notice.what_of(cause)],
             timing=Timing(
                 occurred_at=cause.occurred_at,
@@ -182,7 +183,7 @@ class Writer:
         return Effect(id=f"{cause.event_id}.shop", lead_id=case.lead.id, data=data)
 
     def _greeter(self, rep_id: str) -> dict[str, str]:
-        name, title = self._rep(rep_id)
+        name, title, _ = self._rep(rep_id)
         rep = self._view.rep(rep_id)
         link = rep.meeting_link if rep is not None else None
         return {"name": name, "title": title, **({"link": link} if link else {})}
@@ -233,7 +234,7 @@ class Writer:
 
     def claimed(self, lead: Lead, held: Held, by: str) -> Effect:
         """A rep has taken it."""
-        name = self._rep(held.rep)[0]
+        name = self._rep(held.rep).name
         reason = Reason(code="accepted", text=f"{name} has accepted it", seen=held.rep)
         data = self._about(lead, "claimed", held, "accepted", to=[held.rep], reason=reason, by=by)
         return Effect(id=f"{held.id}.accepted", lead_id=lead.id, data=data)
@@ -264,7 +265,7 @@ class Writer:
             "escalate": self._policy.sla.escalate_minutes,
             "reassign": self._policy.sla.reassign_minutes,
         }.get(timer.kind, 0)
-        name = self._rep(held.rep)[0]
+        name = self._rep(held.rep).name
         words = f"{name} has not answered for {minutes} working minutes"
         return Reason(code=f"sla_{timer.kind}", text=words, seen=held.rep, limit=minutes)
 
@@ -330,9 +331,8 @@ class Writer:
             policy_version=self._policy.version,
         )
 
-    def _rep(self, rep_id: str) -> tuple[str, str]:
-        rep = self._view.rep(rep_id)
-        return (rep.name or rep_id, rep.title) if rep is not None else (rep_id, "")
+    def _rep(self, rep_id: str) -> notice.Speaker:
+        return notice.speaker(rep_id, self._view.rep(rep_id))
 
     def _timing(self, timing: Timing) -> Timing:
         return Timing(

@@ -1,10 +1,12 @@
 """What is the rep told? What the lead did, why it matters now, and what to say."""
 
 from collections.abc import Sequence
-from typing import Final
+from typing import Final, NamedTuple
 
 from schemas.messages import AccountRef, Cause, LeadRef, LeadScored, Reason, Say, What
+from services.directory.core.people import Rep
 from services.policy.core.policy import Policy
+from services.policy.core.template import Template
 from services.router.core.model import Verdict
 
 WHATS_KEPT: Final = 8
@@ -91,27 +93,47 @@ def why_alert(snapshot: LeadScored, cause: Cause) -> str:
     return f"{_upper(who(snapshot))} {act(cause)}"
 
 
-def say(
-    snapshot: LeadScored, verdict: Verdict, rep: tuple[str, str], policy: Policy, *, why: str, causes: Sequence[Cause]
-) -> Say | None:
-    """The ready message for this segment, persona and stage; None when the policy has none that fits.
+class Speaker(NamedTuple):
+    """The one who will send the message. `languages`: codes, most wanted first."""
 
-    Args:
-        rep: Name and title of the one who will send it.
-    """
-    person = snapshot.person
-    segment, stage = verdict.segment, verdict.stage
-    template = policy.template_for(segment, person.role, stage, person.language)
+    name: str
+    title: str = ""
+    languages: tuple[str, ...] = ()
+
+
+def speaker(rep_id: str, rep: Rep | None) -> Speaker:
+    """The rep as the one who sends a message; by the id alone when the directory has no such rep."""
+    return Speaker(rep.name or rep_id, rep.title, rep.languages) if rep is not None else Speaker(rep_id)
+
+
+def say(
+    snapshot: LeadScored,
+    segment: str | None,
+    stage: str,
+    rep: Speaker,
+    policy: Policy,
+    *,
+    why: str,
+    causes: Sequence[Cause],
+) -> Say | None:
+    """The ready message for this segment, persona and stage; None when the policy has none that fits."""
+    template = template_of(snapshot, segment, stage, rep, policy)
     if template is None:
         return None
     return template.fill(values_of(snapshot, segment, stage, rep, policy, why=why, causes=causes))
+
+
+def template_of(snapshot: LeadScored, segment: str | None, stage: str, rep: Speaker, policy: Policy) -> Template | None:
+    """The ready message before its names are filled in: in the lead's language, or where nobody knows it, the rep's."""
+    person = snapshot.person
+    return policy.template_for(segment, person.role, stage, person.language, rep.languages)
 
 
 def values_of(
     snapshot: LeadScored,
     segment: str | None,
     stage: str,
-    rep: tuple[str, str],
+    rep: Speaker,
     policy: Policy,
     *,
     why: str,
@@ -129,9 +151,9 @@ def values_of(
         "account.name": company(account) or None,
         "account.domain": account.domain if account is not None else None,
         "account.industry": account.industry if account is not None else None,
-        "rep.name": rep[0],
-        "rep.first_name": first_name(rep[0]),
-        "rep.title": rep[1],
+        "rep.name": rep.name,
+        "rep.first_name": first_name(rep.name),
+        "rep.title": rep.title,
         "segment": segment,
         "stage": stage.replace("_", " "),
         "why": why,

@@ -71,7 +71,7 @@ async def test_step_after_step_on_the_reps_days_until_the_last(room: Room) -> No
     assert [one.why.split(" of ")[0] for one in steps] == ["Day 0", "Day 2", "Day 5", "Day 9"]
     assert {tuple(one.recipients) for one in steps} == {("chloe",)}
     assert steps[1].say is not None
-    assert steps[1].say.subject == "Shall we compare notes, Maria?", "without words of its own: the ready message"
+    assert steps[1].say.subject == "Ska vi jämföra erfarenheter?", "without words of its own: the ready message"
     assert steps[3].say is not None
     assert steps[3].say.subject == "Shall I close the file, Maria?"
     assert "Chloe Carlsson" in steps[3].say.body

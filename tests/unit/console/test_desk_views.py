@@ -101,19 +101,19 @@ def test_a_stage_that_no_human_works(old: str, new: str, tone: str, who: str) ->
 def test_the_message_that_fits_best_comes_first_and_is_filled() -> None:
     found = messages(POLICY, Case(segment="enterprise", language="fi"), SAMPLE)
     assert found[0].chosen
-    assert found[0].wheres == ["Enterprise", "suomi"]
+    assert found[0].wheres == ["Enterprise", "Finnish"]
     assert found[0].body.startswith("Hei Anni,")
     assert sum(one.chosen for one in found) == 1
 
 
 def test_which_languages_are_covered() -> None:
-    languages, rows = cover(POLICY)
-    assert languages == ["English", "suomi", "svenska"]
-    assert {row.label: row.cells for row in rows}["Volume"] == ["own", "own", "own"]
+    languages, rows = cover(POLICY, ["sv", "no"])
+    assert languages == ["English", "Finnish", "Swedish", "Norwegian"]
+    assert {row.label: row.cells for row in rows}["Volume"] == ["own", "own", "own", "fallback"]
     bare = compile_policy(
         TEXT[: TEXT.index("  # -- på svenska")] + TEXT[TEXT.index("# ----", TEXT.index("Aurorasta")) :]
     )
-    assert {row.label: row.cells for row in cover(bare)[1]}["Volume"] == ["own", "fallback", "fallback"]
+    assert {row.label: row.cells for row in cover(bare, ["sv"])[1]}["Volume"] == ["own", "fallback", "fallback"]
 
 
 # -- the funnel

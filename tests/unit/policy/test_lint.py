@@ -127,3 +127,15 @@ def test_a_cadence_that_nobody_gets(example_text: str) -> None:
     found = warned(example_text, change)
     assert [one.split(": ", 1)[1].split(":")[0] for one in found] == ["cadences.1.name", "cadences.3.name"]
     assert "no lead ever gets the cadence midmarket: those before it are for all its segments" in found[0]
+
+
+def test_languages_that_there_are_not(example_text: str) -> None:
+    def change(document: dict[str, Any]) -> None:
+        document["language"] = "xx"
+        document["templates"][0]["language"] = "dk"
+        document["templates"][1]["language"] = "no"
+
+    found = [one for one in warned(example_text, change) if "there is no language" in one]
+    assert len(found) == 2
+    assert 'there is no language "dk": nobody would get this (Danish is da)' in found[0] + found[1]
+    assert 'there is no language "xx": nobody would get this (the codes are those of ISO 639-1' in found[0] + found[1]

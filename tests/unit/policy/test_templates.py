@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from services.policy.core.compile import compile_policy
+from services.policy.core.languages import code_of
 from services.policy.core.problems import PolicyError
 from services.policy.core.sentences import DEEPEST, MOST_CHARS
 from services.policy.core.template import Template, pick_template, wrong_in
@@ -134,14 +135,37 @@ def test_the_text_is_bounded() -> None:
     assert len(said("{% if why %}" + "{{ why }}" * 500 + "{% endif %}", why="w" * 1000)) == MOST_CHARS
 
 
-def test_the_best_match_wins_language_included() -> None:
-    every = Template(None, None, None, None, "e", "e")
-    fi = Template("enterprise", None, None, "fi", "f", "f")
-    segment = Template("enterprise", None, None, None, "s", "s")
-    found = [every, segment, fi]
-    assert pick_template(found, "enterprise", None, "identified", "fi") is fi
-    assert pick_template(found, "enterprise", None, "identified", "sv") is segment
-    assert pick_template(found, "volume", None, None, "fi") is every
+def test_the_language_is_chosen_first_and_then_the_best_match() -> None:
+    every = Template(None, None, None, "en", "e", "e")
+    fi = Template(None, None, None, "fi", "f", "f")
+    fi_enterprise = Template("enterprise", None, None, "fi", "f", "f")
+    staged = Template("enterprise", None, "identified", "en", "s", "s")
+    found = [every, staged, fi, fi_enterprise]
+    assert pick_template(found, "enterprise", None, "identified", ["fi", "en"]) is fi_enterprise
+    assert pick_template(found, "enterprise", None, "identified", ["sv", "en"]) is staged
+    assert pick_template(found, "volume", None, None, ["fi", "en"]) is fi
+    assert pick_template(found, "volume", None, None, ["sv"]) is None
+
+
+def test_a_policy_may_be_in_any_language() -> None:
+    policy = compile_policy(EXAMPLE.replace("\nlanguage: en\n", "\nlanguage: fi\n"))
+    # What names no language is Finnish now: the first of its kind.
+    assert {one.language for one in policy.templates} == {"fi", "sv"}
+    assert policy.template_for("volume", None, None, None, ("fi", "sv")) is policy.template_for("volume")
+    swedish = policy.template_for("volume", None, None, None, ("sv", "fi"))
+    assert swedish is not None
+    assert swedish.language == "sv"
+
+
+@pytest.mark.parametrize(
+    ("written", "code"),
+    [
+        ("fi", "fi"), ("fi-FI", "fi"), ("SV_se", "sv"), (" Swedish ", "sv"), ("suomi", "fi"), ("zh-Hant-TW", "zh"),
+        ("xx", None), ("fin", None), ("", None), (None, None), ("a language with a very long name", None),
+    ],
+)  # fmt: skip
+def test_languages_however_they_are_written(written: str | None, code: str | None) -> None:
+    assert code_of(written) == code
 
 
 @pytest.mark.parametrize("segment", ["enterprise", "midmarket", "volume", None])
@@ -151,4 +175,4 @@ def test_the_example_speaks_three_languages(segment: str | None, stage: str, lan
     """English is what stands without a language."""
     found = POLICY.template_for(segment, "decision_maker", stage, language)
     assert found is not None
-    assert found.language == (None if language == "en" else language)
+    assert found.language == language

@@ -3,7 +3,9 @@
 from datetime import timedelta
 
 import msgspec
+import pytest
 
+from services.directory.core.people import Rep
 from services.policy.core.compile import compile_policy
 from services.router.core import alert, explain, notice
 from services.router.core.decide import decide
@@ -13,6 +15,8 @@ from tests.support.routing import EXAMPLES, NOW, Person, cause, example_policy
 POLICY = example_policy()
 TEXT = (EXAMPLES / "policy.yaml").read_text()
 HELD = Held(id="a1", rep="chloe", gen=1, state="offered", pool="sdr-midmarket", offered_at=NOW)
+
+CHLOE = notice.Speaker("Chloe Carlsson", "SDR")
 
 
 # -- alerts
@@ -63,7 +67,7 @@ def test_what_the_rep_reads() -> None:
     assert notice.why_handover(snapshot, verdict, []).startswith(
         "Maria, Head of Marketing at Fjordsoft AS: is ready for you."
     )
-    said = notice.say(snapshot, verdict, ("Chloe Carlsson", "SDR"), POLICY, why=why, causes=acts[:2])
+    said = notice.say(snapshot, verdict.segment, verdict.stage, CHLOE, POLICY, why=why, causes=acts[:2])
     assert said is not None
     assert "Hello Maria" in said.body
     assert "viewed /pricing" in said.body
@@ -74,12 +78,41 @@ def test_what_the_rep_reads() -> None:
     )
     assert notice.who(alone) == "a lead"
     assert notice.who(msgspec.structs.replace(alone, known=False)) == "somebody"
-    bare = notice.say(alone, decide(alone, Before(), POLICY, NOW), ("C", ""), POLICY, why="", causes=[])
+    of = decide(alone, Before(), POLICY, NOW)
+    bare = notice.say(alone, of.segment, of.stage, CHLOE, POLICY, why="", causes=[])
     assert bare is not None
     assert notice.lead_ref(snapshot).name == "Maria"
     assert notice.first_name(" ") is None
     empty = compile_policy(TEXT[: TEXT.index("templates:")] + "templates: []\n" + TEXT[TEXT.index("goals:") :], 2)
-    assert notice.say(snapshot, verdict, ("C", ""), empty, why="", causes=[]) is None
+    assert notice.say(snapshot, verdict.segment, verdict.stage, CHLOE, empty, why="", causes=[]) is None
+
+
+@pytest.mark.parametrize(
+    ("lead", "rep", "hello", "language"),
+    [
+        (None, ("fi", "sv"), "Hei Maria,", "fi"),
+        (None, ("sv", "fi"), "Hej Maria!", "sv"),
+        (None, ("no", "sv"), "Hej Maria!", "sv"),  # the first that there is a message in
+        (None, ("en", "fi"), "Hello Maria,", "en"),
+        (None, ("no",), "Hello Maria,", "en"),
+        (None, (), "Hello Maria,", "en"),
+        ("sv-SE", ("fi",), "Hej Maria!", "sv"),  # the lead reads it: its own language stands before the rep's
+        ("Finnish", ("sv",), "Hei Maria,", "fi"),
+        ("de_DE", ("fi",), "Hello Maria,", "en"),  # known, and none of ours: not the rep's, which may be read even less
+        ("?", ("fi",), "Hei Maria,", "fi"),
+    ],
+)
+def test_the_message_is_in_the_leads_language_or_else_in_the_reps(
+    lead: str | None, rep: tuple[str, ...], hello: str, language: str
+) -> None:
+    snapshot = Person("maria@fjordsoft.example").says(60)
+    snapshot = msgspec.structs.replace(snapshot, person=msgspec.structs.replace(snapshot.person, language=lead))
+    verdict = decide(snapshot, Before(), POLICY, NOW)
+    who = notice.speaker("chloe", Rep(id="chloe", name="Chloe Carlsson", languages=rep))
+    said = notice.say(snapshot, verdict.segment, verdict.stage, who, POLICY, why="", causes=[])
+    assert said is not None
+    assert (said.body.splitlines()[0], said.language) == (hello, language)
+    assert said.body.rstrip().endswith("Chloe Carlsson")
 
 
 def test_the_last_acts_are_remembered_without_what_was_taken_back() -> None:

@@ -2,6 +2,7 @@
 
 import ipaddress
 import re
+import unicodedata
 from functools import lru_cache
 from typing import Final
 
@@ -100,6 +101,25 @@ def email_domain(email: str) -> str | None:
     """The host after the `@`, lower case and IDNA; None when this is no e-mail address. Freemail included."""
     parts = None if len(email) > EMAIL_ROOM else _split(email)
     return None if parts is None else parts[1]
+
+
+def spelled(email: str) -> str:
+    """The one spelling of an address that is written in many ways, so that one person is one.
+
+    Lower case, each letter in one piece (NFC: some systems send `a` and its dots as two), and the domain as people
+    write it (`jätkä.fi`, where others send `xn--jtk-qlac.fi`). Whether it is an address at all is not asked.
+    """
+    text = email.strip().lower()
+    if text.isascii() and "xn--" not in text:
+        return text
+    local, at, domain = unicodedata.normalize("NFC", text).rpartition("@")
+    name = host(domain) if at and not any(mark in domain for mark in "/?#:") else None
+    if name is not None:
+        try:
+            domain = idna.decode(name)
+        except (idna.IDNAError, UnicodeError):
+            domain = name
+    return f"{local}{at}{domain}"
 
 
 def is_freemail(domain: str) -> bool:

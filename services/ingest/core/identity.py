@@ -4,6 +4,7 @@ import re
 from typing import Final
 
 from schemas.messages import ID_KINDS, Identifier, IdKind
+from services.directory.core.domains import email_domain, spelled
 from services.ingest.core.limits import EMAIL_MAX, ID_MAX, BadItem
 
 # What programs write when they have no id. One such "person" would gather the points of everybody.
@@ -28,14 +29,11 @@ _NO_BOX: Final = frozenset(("null", "undefined", "noemail", "no-email"))
 _PLAIN_EMAIL = re.compile(
     r"[a-z0-9.!#$%&'*+/=?^_`{|}~-]{1,64}+@(?:[a-z0-9](?:[a-z0-9-]*[a-z0-9])?\.)+[a-z][a-z0-9-]*[a-z0-9]", re.ASCII
 )
-_EMAIL = re.compile(
-    r"[^\s@\"(),:;<>\[\]\\\x00-\x1f\x7f\ufffd]{1,64}"
-    r"@(?:[^\W_](?:[\w-]{0,61}[^\W_])?\.)+[^\W\d_](?:[\w-]{0,61}[^\W_])"
-)
+_BOX = re.compile(r"[^\s@\"(),:;<>\[\]\\\x00-\x1f\x7f\ufffd]{1,64}")
 
 
 def clean_email(text: str) -> str | None:
-    """The address in lower case, or None when it is none, or nobody's.
+    """The address in its one spelling (`domains.spelled`), or None when it is none, or nobody's.
 
     Raises:
         BadItem: `email_too_long`; something of that size is no typing error.
@@ -43,8 +41,12 @@ def clean_email(text: str) -> str | None:
     text = text.strip()
     if len(text) > EMAIL_MAX:
         raise BadItem("email_too_long", f"an e-mail address of {len(text)} characters; at most {EMAIL_MAX} are allowed")
-    text = text.removeprefix("mailto:").casefold()
-    if _PLAIN_EMAIL.fullmatch(text) is None and (text.isascii() or _EMAIL.fullmatch(text) is None):
+    text = text.removeprefix("mailto:").lower()
+    if not text.isascii() or "xn--" in text:
+        text = spelled(text)
+        if email_domain(text) is None or _BOX.fullmatch(text.rpartition("@")[0]) is None:
+            return None
+    elif _PLAIN_EMAIL.fullmatch(text) is None:
         return None
     return None if blocked(text) else text
 

@@ -8,6 +8,7 @@ from uuid import UUID
 import msgspec
 from sqlalchemy import ColumnElement, Select, and_, func, or_, select, tuple_
 
+from services.directory.core.domains import spelled
 from services.router.core.model import OPEN, DecisionRecord
 from services.router.tables import ASSIGNMENT, DECISION, LEAD
 from services.runtime.db import Database
@@ -41,7 +42,7 @@ class Filters(msgspec.Struct, frozen=True, kw_only=True):
             if value is not None:
                 found.append(LEAD.c[name] == value)
         if self.email is not None:
-            found.append(LEAD.c.email == self.email.strip().lower())
+            found.append(LEAD.c.email == spelled(self.email))
         if self.q is not None:
             like = f"%{_escaped(self.q.strip())}%"
             columns = (LEAD.c.email, LEAD.c.name, LEAD.c.domain, LEAD.c.account_name)

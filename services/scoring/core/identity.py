@@ -8,7 +8,7 @@ from typing import Final
 import msgspec
 
 from schemas.messages import ID_KINDS
-from services.directory.core.domains import is_role_mailbox
+from services.directory.core.domains import is_role_mailbox, spelled
 
 KIND_NUMBER: Final[Mapping[str, int]] = {kind: number for number, kind in enumerate(ID_KINDS)}
 EMAIL: Final = KIND_NUMBER["email"]
@@ -96,7 +96,7 @@ class Names:
 def _read(kind: str, raw: str) -> Ident | str:
     value = raw.strip()
     if kind == "email":
-        value = value.lower()
+        value = spelled(value)
     if is_placeholder(value):
         return "placeholder_id"
     if len(value) > VALUE_MAX or "\0" in value or (kind == "email" and not _EMAIL.fullmatch(value)):

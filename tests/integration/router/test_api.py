@@ -68,6 +68,12 @@ async def test_a_lead_has_the_shape_of_the_contract(api: Api, people: dict[str, 
     assert await api.get(f"/v1/leads/{lead['id'].upper()}") == lead
 
 
+async def test_a_lead_is_found_by_any_spelling_of_the_address(api: Api, room: Room) -> None:
+    await room.send(Person("väinö@jätti.example").says(0, cause("a", "person.identified")))
+    for other in ("VÄINÖ@jätti.example", "va\u0308ino\u0308@ja\u0308tti.example", "väinö@xn--jtti-loa.example"):
+        assert [one["email"] for one in (await api.get("/v1/leads", email=other))["items"]] == ["väinö@jätti.example"]
+
+
 async def test_engagement_is_computed_for_now(api: Api, people: dict[str, Person], room: Room) -> None:
     room.clock.at = NOW + timedelta(days=30)
     assert (await api.get(f"/v1/leads/{people['mql'].id}"))["engagement"]["score"] == 30.0

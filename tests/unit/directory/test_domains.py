@@ -16,6 +16,7 @@ from services.directory.core.domains import (
     is_freemail,
     is_role_mailbox,
     registrable,
+    spelled,
 )
 
 
@@ -51,6 +52,30 @@ from services.directory.core.domains import (
 )
 def test_registrable(text: str, expected: str | None) -> None:
     assert registrable(text) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (" Anna@Nordwind.EXAMPLE ", "anna@nordwind.example"),
+        ("väinö@jätti.example", "väinö@jätti.example"),
+        ("VÄINÖ@JÄTTI.example", "väinö@jätti.example"),
+        ("va\u0308ino\u0308@ja\u0308tti.example", "väinö@jätti.example"),
+        ("väinö@xn--jtti-loa.example", "väinö@jätti.example"),
+        ("a@mail.XN--JTTI-LOA.example", "a@mail.jätti.example"),
+        ("a@straße.example", "a@straße.example"),
+        ("a@xn--ls8h.example", "a@xn--ls8h.example"),
+        ("jätkä", "jätkä"),
+        ("a@ä/b.example", "a@ä/b.example"),
+    ],
+)
+def test_an_address_has_one_spelling(text: str, expected: str) -> None:
+    assert spelled(text) == expected
+
+
+@given(st.text(max_size=40) | st.emails())
+def test_the_spelling_of_a_spelling_is_itself(text: str) -> None:
+    assert spelled(spelled(text)) == spelled(text)
 
 
 def test_a_name_that_grows_too_long_in_idna_is_none() -> None:

@@ -105,8 +105,25 @@ def test_addresses(good: str) -> None:
 
 
 @pytest.mark.parametrize(
+    "other",
+    [
+        "va\u0308ino\u0308@ja\u0308tti.example",
+        "VÄINÖ@Jätti.example",
+        "väinö@xn--jtti-loa.example",
+        "mailto:väinö@XN--JTTI-LOA.example",
+    ],
+)
+def test_one_address_in_other_spellings_is_one_person(other: str) -> None:
+    assert clean_email(other) == "väinö@jätti.example"
+
+
+@pytest.mark.parametrize(
     "bad",
     [
+        "ä ä@jätti.example",
+        "ä@ä@jätti.example",
+        "ä@jätti",
+        "ä@jä_tti.example",
         "a@b",
         "@x.example",
         "a@x..example",

@@ -173,3 +173,9 @@ def test_half_a_character_is_no_text(text):
     found = read(raw, NOW_MS, Names(), 10_000)
     assert isinstance(found, Dead)
     assert found.reason == "bad_json"
+
+
+@pytest.mark.parametrize("other", ["va\u0308ino\u0308@ja\u0308tti.example", "Väinö@xn--jtti-loa.example"])
+def test_an_address_has_one_profile_however_it_is_spelled(other: str) -> None:
+    names = Names()
+    assert names.ident("email", other) == names.ident("email", "väinö@jätti.example")

@@ -13,7 +13,7 @@ from services.cli.beside import opened, read_text, say, show_json, show_table
 from services.notify.channels.kinds import KINDS
 from services.notify.core.delivery import State
 from services.notify.handler.delivering import tools_of
-from services.notify.handler.endpoints import Draft, Endpoints
+from services.notify.handler.endpoints import Change, Draft, Endpoints
 from services.notify.store.endpoints import EndpointStore
 from services.notify.store.ledger import REPLAY_MAX, Filter, Ledger
 from services.runtime.clock import SystemClock
@@ -63,6 +63,39 @@ def channel_add(  # noqa: PLR0917 options of a command
     async def work(endpoints: Endpoints) -> None:
         made, secrets = await endpoints.add(draft)
         show_json({"id": made.id, "name": made.name, "kind": made.kind, "feed": made.feed, "secrets": secrets})
+
+    _with(work)
+
+
+@channels.command("change")
+def channel_change(  # noqa: PLR0917 options of a command
+    name: Name,
+    new_name: Annotated[str | None, typer.Option("--name", help="What it is called from now on")] = None,
+    only: Annotated[list[str] | None, typer.Option(help="The kinds of notices that it gets; again for more")] = None,
+    rep: Annotated[list[str] | None, typer.Option(help="Only notices of this rep; again for more; '' for all")] = None,
+    segment: Annotated[
+        list[str] | None, typer.Option(help="Only notices of this segment; again for more; '' for all")
+    ] = None,
+    feed: Annotated[
+        bool | None, typer.Option("--feed/--personal", help="Every notice that fits, or a way to reach each rep")
+    ] = None,
+) -> None:
+    """Change a channel. Options are read from standard input as JSON ("" takes one away); what is not said stays.
+
+    Another address wants the secrets that go there once more.
+    """
+    change = Change(
+        name=new_name,
+        values=_values(),
+        feed=feed,
+        kinds=only,
+        reps=None if rep is None else [one for one in rep if one],
+        segments=None if segment is None else [one for one in segment if one],
+    )
+
+    async def work(endpoints: Endpoints) -> None:
+        one = await endpoints.change(name, change)
+        show_json({"id": one.id, "name": one.name, "kind": one.kind, "feed": one.feed, "options": one.options})
 
     _with(work)
 

@@ -3,6 +3,7 @@
 from starlette.routing import BaseRoute
 
 from services.console.frame import Frame
+from services.console.pages.channels import ChannelPages
 from services.console.pages.dead_letters import DeadLetterPages
 from services.console.pages.deliveries import DeliveryPages
 from services.console.pages.funnel import FunnelPages
@@ -28,6 +29,7 @@ def desk_routes(frame: Frame, rooms: ConsoleRooms) -> list[BaseRoute]:
         *SourcePages(frame, rooms).routes(),
         *OverviewPages(frame, rooms).routes(),
         *DeadLetterPages(frame, rooms).routes(),
+        *(ChannelPages(frame, endpoints).routes() if endpoints is not None else ()),
         *(DeliveryPages(frame, endpoints, ledger).routes() if endpoints is not None and ledger is not None else ()),
         *TokenPages(frame, rooms).routes(),
     ]

@@ -8,7 +8,7 @@ from fastapi import APIRouter, Depends, Path, Query
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import Response
 
-from services.notify.handler.endpoints import Draft, Endpoints
+from services.notify.handler.endpoints import Change, Draft, Endpoints
 from services.notify.store.endpoints import Stored
 from services.notify.store.ledger import Filter, Ledger
 from services.runtime.access import Identity, require
@@ -37,6 +37,25 @@ class ChannelIn(BaseModel):
     kinds: list[str] | None = Field(None, max_length=20, description="Kinds of notices it gets")
     reps: list[str] = Field(default_factory=list, max_length=100, description="Only notices of these; empty: of all")
     segments: list[str] = Field(default_factory=list, max_length=100)
+    concurrency: int | None = Field(None, ge=1, le=4)
+    per_s: float | None = Field(None, ge=0.01, le=1000, strict=False)
+
+
+class ChangeIn(BaseModel):
+    """What is to be another with a channel. What is left out stays; its kind cannot be changed."""
+
+    model_config = ConfigDict(strict=True, extra="forbid")
+
+    name: str | None = Field(None, min_length=1, max_length=64, pattern=r"^[^\x00]*$")
+    values: dict[str, str] = Field(
+        default_factory=dict,
+        max_length=20,
+        description="Options by name; an empty text takes one away. Where the address changes, its secrets as well",
+    )
+    feed: bool | None = None
+    kinds: list[str] | None = Field(None, max_length=20)
+    reps: list[str] | None = Field(None, max_length=100)
+    segments: list[str] | None = Field(None, max_length=100)
     concurrency: int | None = Field(None, ge=1, le=4)
     per_s: float | None = Field(None, ge=0.01, le=1000, strict=False)
 
@@ -115,6 +134,11 @@ def channel_router(endpoints: Endpoints, clock: Clock) -> APIRouter:
     async def show(_who: Seeing, name: Name) -> dict[str, Any]:
         """One channel."""
         return shown(await endpoints.find(name))
+
+    @router.patch("/{name}")
+    async def change(_who: Setting, name: Name, body: ChangeIn) -> dict[str, Any]:
+        """Change a channel, held to the rules of a new one. Another address wants the secrets that go there once more."""
+        return shown(await endpoints.change(name, Change(**body.model_dump())))
 
     @router.delete("/{name}", status_code=204)
     async def delete(_who: Setting, name: Name) -> Response:

@@ -16,14 +16,18 @@ from services.notify.core.notice import Notice, ShownAccount, ShownLead, ShownSa
 from services.notify.core.signature import webhook_secret
 from services.notify.store.endpoints import ENDPOINTS_MAX, EndpointStore, Stored
 from services.runtime.clock import Clock
-from services.runtime.errors import BadMessage, Refused
+from services.runtime.errors import BadMessage, Conflict, Refused
 
 NAME_MAX: Final = 64
 LIST_MAX: Final = 100
 LISTED_MAX: Final = 200  # characters
 SECRET_BYTES: Final = 32
+_SETTINGS: Final = ("name", "feed", "kinds", "reps", "segments", "concurrency", "per_s")
 # Values of kinds that are called.
 ADDRESSES: Final = ("url", "api", "domain")
+# Options that say who gets the secrets.
+PLACES: Final = (*ADDRESSES, "host", "port")
+TRIES: Final = 3
 
 
 class Draft(msgspec.Struct, kw_only=True):
@@ -36,6 +40,23 @@ class Draft(msgspec.Struct, kw_only=True):
     kinds: list[str] | None = None
     reps: list[str] = []
     segments: list[str] = []
+    concurrency: int | None = None
+    per_s: float | None = None
+
+
+class Change(msgspec.Struct, kw_only=True):
+    """What is to be another with an endpoint; None stays as it is.
+
+    Attributes:
+        values: Options by name, an empty text takes one away; and secrets, where the address changes.
+    """
+
+    name: str | None = None
+    values: dict[str, str] = {}
+    feed: bool | None = None
+    kinds: list[str] | None = None
+    reps: list[str] | None = None
+    segments: list[str] | None = None
     concurrency: int | None = None
     per_s: float | None = None
 
@@ -59,8 +80,7 @@ class Endpoints:
         kind = self.kinds.get(draft.kind)
         if kind is None:
             raise _invalid(f"kind: {draft.kind[:40]!r} is none; one of {', '.join(self.kinds)}")
-        if not draft.name.strip() or len(draft.name) > NAME_MAX or not draft.name.isprintable():
-            raise _invalid(f"name: 1 to {NAME_MAX} printable characters")
+        _check_name(draft.name)
         _check_lists(draft)
         options, given, made = _split(kind, draft.values)
         _check(kind, options, given)
@@ -105,6 +125,35 @@ class Endpoints:
             msg = f"there is no channel {named[:64]!r}"
             raise Refused(msg, code="not_found")
         return found[0]
+
+    async def change(self, named: str, change: Change) -> Stored:
+        """Change an endpoint, held to the rules of a new one. What waits goes out as it is changed.
+
+        A secret is only sent to where it was given for: another address wants the secrets once more. Nobody who may set
+        channels up, but never sees their secrets, can have them sent to himself.
+
+        Raises:
+            BadMessage: `invalid`, with what is wrong.
+            Refused: `not_found`, `name_taken`.
+            Conflict: Others change it all the time.
+        """
+        for _ in range(TRIES):
+            one = await self.find(named)
+            kind = self.kinds[one.kind]
+            now_secrets, _before = await self.store.secrets(one.id)
+            options, given = _changed(kind, one.options, now_secrets, change.values)
+            changed = {name: getattr(change, name) for name in _SETTINGS if getattr(change, name) is not None}
+            after = msgspec.structs.replace(one, options=options, **changed)
+            _check_name(after.name)
+            after = msgspec.structs.replace(after, name=after.name.strip())
+            _check_lists(after)
+            known = {name: value for name, value in {**now_secrets, **given}.items() if value}
+            _check(kind, options, known)
+            await self._tried_open(after, known)
+            if await self.store.change(after, known if given else None):
+                return await self.find(one.id)
+        msg = f"the channel {named[:64]!r} was changed by others at the same time: look at it, then say it again"
+        raise Conflict(msg)
 
     async def rotate(self, named: str, values: Mapping[str, str]) -> tuple[Stored, dict[str, str]]:
         """New secrets. Those not given stay, those that we make are made anew; the ones before hold until the next time.
@@ -201,6 +250,34 @@ def _split(kind: Kind, values: Mapping[str, str]) -> tuple[dict[str, str], dict[
     return options, given, made
 
 
+def _changed(
+    kind: Kind, options: Mapping[str, str], now_secrets: Mapping[str, str], values: Mapping[str, str]
+) -> tuple[dict[str, str], dict[str, str]]:
+    """The options after a change, and the secrets that came with it."""
+    fields = {f.name: f for f in kind.fields}
+    unknown = set(values) - set(fields)
+    if unknown:
+        raise _invalid(f"{', '.join(sorted(unknown))[:100]}: not known to {kind.name}; it takes {', '.join(fields)}")
+    given = {name: value for name, value in values.items() if fields[name].secret}
+    after = {**options, **{name: value for name, value in values.items() if name not in given}}
+    for name, value in {**values, **{n: v for n, v in after.items() if n in fields}}.items():
+        _check_value(fields[name], value)
+    after = {name: value for name, value in after.items() if value}
+    moved = [name for name in PLACES if after.get(name) != options.get(name)]
+    if given and not moved:
+        raise _invalid(f"{', '.join(sorted(given))}: a secret; it is changed by a rotation")
+    missing = [name for name in now_secrets if not fields[name].made and name not in given] if moved else []
+    if missing:
+        words = f"{', '.join(missing)}: say it again, as {', '.join(moved)} changes: secrets go only where they were meant to"
+        raise _invalid(words)
+    return after, given
+
+
+def _check_name(name: str) -> None:
+    if not name.strip() or len(name) > NAME_MAX or not name.isprintable():
+        raise _invalid(f"name: 1 to {NAME_MAX} printable characters")
+
+
 def _check_value(one: Field, value: str) -> None:
     if not value and one.required:
         raise _invalid(f"{one.name}: is missing ({one.text})")
@@ -221,7 +298,7 @@ def _check(kind: Kind, options: Mapping[str, str], given: Mapping[str, str]) -> 
         raise _invalid(problem)
 
 
-def _check_lists(draft: Draft) -> None:
+def _check_lists(draft: Draft | Stored) -> None:
     unknown = set(draft.kinds or ()) - set(delivery.KINDS)
     if unknown:
         raise _invalid(f"kinds: {', '.join(sorted(unknown))[:100]}; one or more of {', '.join(delivery.KINDS)}")

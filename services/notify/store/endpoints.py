@@ -34,6 +34,12 @@ SELECT {COLUMNS},
 ROTATE = """
 UPDATE notify.endpoint SET secret = $2, secret_before = $3, rotated_at = $4, version = version + 1, failures = 0,
        pause_until = NULL WHERE id = $1 RETURNING id"""
+CHANGE = """
+UPDATE notify.endpoint SET name = $3, feed = $4, options = $5::json, kinds = $6::text[], reps = $7::text[],
+       segments = $8::text[], concurrency = $9, per_s = $10, secret = coalesce($11, secret),
+       secret_before = CASE WHEN $11::bytea IS NULL THEN secret_before END,
+       version = version + 1, failures = 0, failing_since = NULL, pause_until = NULL
+ WHERE id = $1 AND version = $2 RETURNING id"""
 ENABLE = """
 UPDATE notify.endpoint SET enabled = $2, disabled_reason = $3, disabled_at = CASE WHEN $2 THEN NULL ELSE $4::timestamptz END,
        failures = 0, failing_since = NULL, pause_until = NULL, version = version + 1
@@ -106,8 +112,7 @@ class EndpointStore:
                     one.created_at,
                 )
             except asyncpg.UniqueViolationError as error:
-                msg = f"there is a channel {one.name!r} already"
-                raise Refused(msg, code="name_taken") from error
+                raise _name_taken(one.name) from error
             await _tell(pg)
 
     async def secrets(self, endpoint_id: str) -> tuple[dict[str, str], dict[str, str]]:
@@ -125,6 +130,28 @@ class EndpointStore:
         async with self._db.transaction() as pg:
             old = None if before is None else self._sealed(endpoint_id, before)
             found = await pg.fetchval(ROTATE, endpoint_id, self._sealed(endpoint_id, secrets), old, now)
+            await _tell(pg)
+        return found is not None
+
+    async def change(self, one: Stored, secrets: Mapping[str, str] | None) -> bool:
+        """Write a changed endpoint; False when it is not any more what was read.
+
+        Args:
+            secrets: All of them, when some are new: those before end at once. None: they stay.
+
+        Raises:
+            Refused: `name_taken`.
+        """
+        sealed = self._sealed(one.id, secrets) if secrets is not None else None
+        options = msgspec.json.encode(one.options).decode()
+        lists = (one.kinds, one.reps, one.segments)
+        async with self._db.transaction() as pg:
+            try:
+                found = await pg.fetchval(
+                    CHANGE, one.id, one.version, one.name, one.feed, options, *lists, one.concurrency, one.per_s, sealed
+                )
+            except asyncpg.UniqueViolationError as error:
+                raise _name_taken(one.name) from error
             await _tell(pg)
         return found is not None
 
@@ -152,6 +179,10 @@ class EndpointStore:
         if sealed is None:
             return {}
         return msgspec.json.decode(self._box.open(sealed, f"endpoint:{endpoint_id}"), type=dict[str, str])
+
+
+def _name_taken(name: str) -> Refused:
+    return Refused(f"there is a channel {name!r} already", code="name_taken")
 
 
 def _stored(row: Mapping[str, Any]) -> Stored:

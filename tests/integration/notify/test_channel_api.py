@@ -5,6 +5,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import httpx
+import msgspec
 import pytest
 from typer.testing import CliRunner
 
@@ -12,6 +13,7 @@ import services.cli.channels  # noqa: F401 registers the commands
 from services.cli import app
 from services.notify.api.endpoints import channel_router, delivery_router
 from services.notify.api.preferences import Desk, preference_router
+from services.notify.handler.endpoints import Change
 from services.notify.store.ledger import Ledger
 from services.runtime.access import Access
 from services.runtime.clock import FixedClock
@@ -106,6 +108,83 @@ async def test_what_is_wrong_with_a_channel_is_said(rig: Rig, body: dict, words:
     )
     assert answer.status_code in (409, 422)
     assert words in answer.json()["message"]
+
+
+async def test_a_channel_is_changed_and_its_secrets_stay_where_they_were_meant_to(rig: Rig) -> None:
+    api = Api(rig)
+    async with FarSide() as far, FarSide() as other:
+        token = "xoxb-very-secret"
+        await rig.add("slack_bot", name="slack", token=token, api=far.url, channel="C1")
+        await rig.add("webhook", name="hook", url=far.url)
+        before = await api.call("GET", "/v1/channels/slack")
+
+        async def change(body: dict, status: int = 200, who: str = "marketing", name: str = "slack"):
+            return await api.call("PATCH", f"/v1/channels/{name}", body, who=who, status=status)
+
+        for who in ("ops", "anna"):
+            await change({"name": "x"}, 403, who)
+        # Settings and options; what is not said stays.
+        after = await change({"values": {"channel": "C2", "users": "U1=anna"}, "kinds": ["handover"], "per_s": 0.5})
+        assert after["options"] == {"api": far.url, "channel": "C2", "users": "U1=anna"}
+        assert (after["kinds"], after["per_s"]) == (["handover"], 0.5)
+        same = {"id", "name", "kind", "feed", "reps", "segments", "concurrency", "enabled", "rotated_at"}
+        assert {key: after[key] for key in same} == {key: before[key] for key in same}
+        # What is sent is what was changed.
+        far.answers = [farside.json({"ok": True, "ts": "1", "channel": "C2"})]
+        await api.call("POST", "/v1/channels/slack/test")
+        assert far.requests[-1].json["channel"] == "C2"
+        assert far.requests[-1].headers["authorization"] == f"Bearer {token}"
+        gone = await change({"values": {"users": ""}, "reps": ["anna"], "name": "slack2"})
+        assert (gone["options"], gone["reps"], gone["name"]) == ({"api": far.url, "channel": "C2"}, ["anna"], "slack2")
+        await change({"name": "slack", "reps": []}, name="slack2")
+
+        # The token does not go to another address unless whoever says so knows it.
+        refused = await change({"values": {"api": other.url}}, 422)
+        assert refused["message"].startswith("token: say it again, as api changes")
+        await api.call("POST", "/v1/channels/slack/test")
+        assert not other.requests
+        moved = await change({"values": {"api": other.url, "token": "xoxb-other"}})
+        assert moved["options"]["api"] == other.url
+        await api.call("POST", "/v1/channels/slack/test")
+        assert other.requests[-1].headers["authorization"] == "Bearer xoxb-other"
+        async with rig.db.raw() as pg:
+            assert await pg.fetchval("SELECT secret_before FROM notify.endpoint WHERE name = 'slack'") is None
+        # Back to the vendor's own address, which needs none.
+        assert "say it again" in (await change({"values": {"api": ""}}, 422))["message"]
+
+        for body, words in (
+            ({"values": {"token": "xoxb-new"}}, "token: a secret; it is changed by a rotation"),
+            ({"values": {"colour": "red"}}, "colour: not known to slack_bot"),
+            ({"values": {"api": "slack.com", "token": "t"}}, "api: write it as"),
+            ({"values": {"channel": "C" * 41}}, "channel: at most 40"),
+            ({"kinds": ["gossip"]}, "kinds: gossip"),
+            ({"name": "\u202e"}, "name:"),
+            ({"reps": ["r" * 201]}, "reps, segments:"),
+            ({"kind": "webhook"}, ""),
+            ({"per_s": 0}, ""),
+        ):
+            assert words in (await change(body, 422))["message"]
+        assert (await change({"name": "hook"}, 409))["code"] == "name_taken"
+        assert (await change({"values": {"api": "https://[::1", "token": "t"}}, 409))["code"] == "address_refused"
+        await change({}, 404, name="nowhere")
+        shown = json.dumps(await api.call("GET", "/v1/channels"))
+        assert token not in shown
+        assert "xoxb-other" not in shown
+
+
+async def test_a_failing_channel_begins_anew_when_it_is_changed(rig: Rig) -> None:
+    one = await rig.add("webhook", name="hook", url="https://x.example")
+    async with rig.db.transaction() as pg:
+        await pg.execute(
+            "UPDATE notify.endpoint SET failures = 9, failing_since = now(), pause_until = now() + interval '1 h'"
+        )
+    after = await rig.endpoints.change(one, Change(reps=["anna"]))
+    assert (after.failures, after.failing_since, after.pause_until) == (0, None, None)
+    # Somebody else was quicker: nothing is lost of what they did.
+    stale = await rig.endpoints.find(one)
+    await rig.endpoints.change(one, Change(segments=["volume"]))
+    assert not await rig.endpoints.store.change(msgspec.structs.replace(stale, reps=[]), None)
+    assert (await rig.endpoints.find(one)).segments == ["volume"]
 
 
 async def test_preferences_in_three_layers(rig: Rig) -> None:
@@ -208,6 +287,10 @@ def test_the_command_line(database_url: str, tmp_path: Path, monkeypatch: pytest
     listed = run("list")
     assert "hook\twebhook\tfeed\ton" in listed
     assert "whsec" not in listed
+    changed = json.loads(run("change", "hook", "--personal", "--only", "due", "--rep", "anna", "--name", "hook2"))
+    assert (changed["name"], changed["feed"]) == ("hook2", False)
+    assert "url: a secret" in run("change", "hook2", stdin='{"url": "http://127.0.0.1:10"}', code=1)
+    assert json.loads(run("change", "hook2", "--rep", "", "--feed", "--name", "hook"))["feed"]
     assert json.loads(run("rotate", "hook", stdin="{}"))["secrets"] != made["secrets"]
     assert "disabled" in run("disable", "hook")
     assert "off: by_hand" in run("list")

@@ -81,7 +81,7 @@ class InboxPages:
             "_inbox_news.html",
             identity=identity,
             cards=await self._cards(listed, rep, opened),
-            open=_waiting(opened, count),
+            open=count,
             after=max((one.notice.seq for one in listed), default=after),
             more=len(listed) >= NEWS_MAX,
             **_words(identity, rep),
@@ -149,11 +149,11 @@ class InboxPages:
         parts = by_section(await self._cards(both, rep))
         return {
             "parts": parts,
-            "open": _waiting(listed, count),
+            "open": count,
             "after": seq,
             "sections": SECTIONS,
             "show": show,
-            "more": min(show + 2 * SHOWN, SHOWN_MAX) if count > len(listed) and show < SHOWN_MAX else None,
+            "more": min(show + 2 * SHOWN, SHOWN_MAX) if count > len(each_once(listed)) and show < SHOWN_MAX else None,
             **_words(identity, rep),
         }
 
@@ -187,11 +187,6 @@ class InboxPages:
         if identity.role == "admin":
             query["rep"] = rep
         return RedirectResponse(f"/inbox?{urlencode(query)}", 303)
-
-
-def _waiting(opened: Sequence[Listed], count: int) -> int:
-    """How many things wait, of `count` open notices: an offer and its reminders are one."""
-    return count - len(opened) + len(each_once(opened))
 
 
 def rep_of(identity: Identity, request: Request) -> str:

@@ -8,7 +8,7 @@ from prometheus_client import Counter
 
 from services.eventlog.ports import Connection
 from services.notify.api.inbox import ALERT, OPEN
-from services.notify.core.notice import OPEN_STATES, Notice, ShownSay, decode, encode, shown
+from services.notify.core.notice import OFFERS, OPEN_STATES, Notice, ShownSay, decode, encode, shown
 from services.notify.store.notices import INBOX_CHANNEL, notices_of
 from services.runtime.clock import Clock
 from services.runtime.db import Database
@@ -25,6 +25,10 @@ SAID = Counter(
     registry=REGISTRY,
 )
 
+COUNT: Final = f"""
+SELECT count(DISTINCT CASE WHEN kind IN ({", ".join(repr(kind) for kind in sorted(OFFERS))})
+                           THEN coalesce(body #>> '{{assignment,id}}', id) ELSE id END)
+  FROM notify.notice WHERE rep_id = $1 AND {OPEN}"""
 _COLUMNS: Final = "seq, body::text AS body, delivered_at, read_at, kind, fresh_until"
 
 
@@ -43,11 +47,15 @@ class RepDesk:
         self._clock = clock
 
     async def open(self, rep: str, limit: int) -> tuple[list[Listed], int, int]:
-        """Open notices, newest change first; how many there are; and the newest seq of the inbox, read before them."""
+        """Open notices, newest change first; for how many things they stand; and the newest seq of the inbox.
+
+        An offer and its reminders are one thing to the rep, wherever they stand in the list. The seq is read before the
+        notices.
+        """
         now = self._clock.now()
         async with self._db.raw() as pg, pg.transaction(isolation="repeatable_read", readonly=True):
             seq = await pg.fetchval("SELECT seq FROM notify.inbox WHERE rep_id = $1", rep)
-            count = await pg.fetchval(f"SELECT count(*) FROM notify.notice WHERE rep_id = $1 AND {OPEN}", rep, now)
+            count = await pg.fetchval(COUNT, rep, now)
             rows = await pg.fetch(
                 f"SELECT {_COLUMNS} FROM notify.notice WHERE rep_id = $1 AND {OPEN} ORDER BY seq DESC LIMIT $3",
                 rep,

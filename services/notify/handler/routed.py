@@ -5,19 +5,21 @@ a `Conflict` otherwise. The try after one locks first, so it cannot lose again.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 from datetime import datetime
 from hashlib import blake2b
 from uuid import UUID
 
+import asyncpg
 import msgspec
 import structlog
 from prometheus_client import Counter
 
 from schemas.codec import routed_decoder
 from schemas.messages import LeadRouted
+from services.eventlog.caution import Caution
 from services.eventlog.deadletter import bury
-from services.eventlog.fence import fence, fence_arguments
+from services.eventlog.fence import fence, fence_arguments, translate
 from services.eventlog.ports import Batch, Connection, DeadRecord
 from services.notify.core.greeting import Greeting, greetings_of
 from services.notify.core.message import apply, kind_of, needs, problem_of, reps_of
@@ -26,6 +28,7 @@ from services.notify.store.notices import Row, prune
 from services.runtime.clock import Clock
 from services.runtime.crash import reach, step
 from services.runtime.db import Database
+from services.runtime.errors import Conflict
 from services.runtime.telemetry import REGISTRY
 
 log = structlog.get_logger(__name__)
@@ -106,7 +109,7 @@ class NotifyHandler:
         self._collapse_s = collapse_s
         self._handled_days = handled_days
         self._telling = telling
-        self._wary = False  # the last try has failed: lock before looking
+        self._caution = Caution()
         self._pruned_at = clock.monotonic()
 
     async def prepare(self, batch: Batch) -> Work:
@@ -118,18 +121,26 @@ class NotifyHandler:
         # The wall clock, not the record's time: whether news is still news is judged at the moment of sending.
         now = self._clock.now()
         async with self._db.raw() as pg:
-            if self._wary or work.dead:
-                async with pg.transaction():
-                    await fence(pg, batch)
-                    await bury(pg, batch.stage, batch.topic, work.dead)
-                    fresh, one = await self._plan(pg, work, now, hold=True)
-                    await store.write(pg, None, one)
+            if self._caution.wary or work.dead:
+                with ExitStack() as told:
+                    async with pg.transaction():
+                        await fence(pg, batch)
+                        await bury(pg, batch.stage, batch.topic, work.dead)
+                        fresh, one = await self._plan(pg, work, now, hold=True)
+                        told.enter_context(self._telling(one.rows))
+                        await store.write(pg, None, one)
             else:
                 fresh, one = await self._plan(pg, work, now, hold=False)
-                with self._telling(one.rows):
-                    await store.write(pg, fence_arguments(batch), one)
+                try:
+                    with self._telling(one.rows):
+                        await store.write(pg, fence_arguments(batch), one)
+                except asyncpg.PostgresError as error:
+                    known = translate(error)
+                    if isinstance(known, Conflict):
+                        self._caution.conflict()
+                    raise known from error
         reach(WRITTEN)
-        self._wary = False
+        self._caution.done()
         for notice in one.notices:
             NOTICES.labels(notice.kind, notice.state).inc()
         done = {message.id for message in fresh}
@@ -159,7 +170,7 @@ class NotifyHandler:
 
     def reset(self) -> None:
         """Nothing is cached; but whoever writes these inboxes as well may do so again."""
-        self._wary = True
+        self._caution.doubt()
 
     def owned(self, parts: Sequence[int]) -> None:
         """Nothing is kept by partition."""

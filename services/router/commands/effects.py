@@ -242,9 +242,13 @@ class Writer:
     def due(
         self, lead: Lead, held: Held, recipients: list[str], reason: Reason, key: str, *, say: Say | None = None
     ) -> Effect:
-        """Something that the rep or the manager should see to."""
+        """Something that the rep or the manager should see to.
+
+        Args:
+            say: What to say; None: the ready message of the lead as it stands, in the name of whoever has it.
+        """
         data = self._about(lead, "due", held, held.state, to=recipients, reason=reason)
-        data.say = say
+        data.say = say or self._ready(lead, held, reason.text)
         return Effect(id=f"{held.id}.{key}", lead_id=lead.id, data=data)
 
     def erased(self, lead: Lead, recipients: list[str]) -> Effect:
@@ -330,6 +334,14 @@ class Writer:
             timing=Timing(routed_at=self._routed_at),
             policy_version=self._policy.version,
         )
+
+    def _ready(self, lead: Lead, held: Held, why: str) -> Say | None:
+        snapshot = lead.scored()
+        if snapshot is None:
+            return None
+        recent = [notice.cause_of(what) for what in lead.memory.recent[:1]]
+        rep = self._rep(held.rep)
+        return notice.say(snapshot, lead.segment, lead.stage, rep, self._policy, why=why, causes=recent)
 
     def _rep(self, rep_id: str) -> notice.Speaker:
         return notice.speaker(rep_id, self._view.rep(rep_id))

@@ -27,6 +27,10 @@ async def test_an_unanswered_offer_climbs_the_ladder_and_goes_to_the_next_rep(ro
     await room.tick(OFFERED + 45 * MINUTE)
     told = [(m.reasons[0].code, m.recipients) for m in await room.routed("due")]
     assert told == [("sla_remind", ["chloe"]), ("sla_escalate", ["maria"])]
+    # A reminder says what the offer said, and so does what the manager is told: it is Chloe's message.
+    [offered] = await room.routed("decided")
+    assert offered.say is not None
+    assert [m.say for m in await room.routed("due")] == [offered.say, offered.say]
     await room.tick(OFFERED + 60 * MINUTE)
     shown = await room.leads.one(ADMIN, person.id)
     assert (shown["assignee"], shown["assignment"]["gen"]) == ("daavid", 2)

@@ -17,6 +17,7 @@ from services.console.pages.inbox import InboxPages
 from services.console.pages.session import SessionPages
 from services.console.rooms import ConsoleRooms
 from services.console.views.inbox import card, cards, mailto, reflow, until_of
+from services.console.views.reminders import each_once
 from services.directory.core.match import DirectoryView
 from services.directory.core.people import Rep
 from services.notify.api.desk import Listed
@@ -70,7 +71,8 @@ class FakeDesk:
         self.items = [Listed(one, one.open) for one in items]
 
     async def open(self, rep, limit):
-        return [one for one in self.items if one.open][:limit], sum(one.open for one in self.items), len(self.items)
+        opened = [one for one in self.items if one.open]
+        return opened[:limit], len(each_once(opened)), len(self.items)
 
     async def past(self, rep, limit):
         return [one for one in self.items if not one.open]

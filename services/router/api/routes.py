@@ -1,11 +1,11 @@
 """The routes of the router."""
 
-from datetime import datetime
-from typing import Annotated, Any, Literal
+from datetime import MAXYEAR, UTC, date, datetime, timedelta
+from typing import Annotated, Any, Final, Literal
 
 import msgspec
 from fastapi import APIRouter, Depends, Path, Query
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field
 
 from services.router.api.leads import Leads
 from services.router.commands.answers import Answers
@@ -22,6 +22,27 @@ Key = Annotated[str, Path(pattern=r"^[0-9a-fA-F]{32}$", description="32 hex char
 Short = Annotated[str | None, Query(max_length=200, pattern=r"^[^\x00]*$")]
 StageWord = Literal["unknown", "identified", "qualified", "ready_to_buy", "customer", "disqualified"]
 RouteWord = Literal["nurture", "sdr", "owner"]
+DAY: Final = "2026-01-31"  # how a day is written
+
+
+def _from_day(given: object) -> object:
+    """A time; of a bare day its beginning in UTC."""
+    if isinstance(given, str) and len(given) == len(DAY):
+        try:
+            return datetime.combine(date.fromisoformat(given), datetime.min.time(), UTC)
+        except ValueError:
+            pass  # what is wrong with it is said where times are read
+    return given
+
+
+def _to_day(given: object) -> object:
+    """A time; of a bare day its end, since who asks for a period to a day means that day too."""
+    at = _from_day(given)
+    return at + timedelta(days=1) if isinstance(at, datetime) and at.year < MAXYEAR else at
+
+
+Since = Annotated[AwareDatetime | None, BeforeValidator(_from_day), Query(alias="from")]
+Until = Annotated[AwareDatetime | None, BeforeValidator(_to_day), Query(alias="to")]
 
 
 class AnswerBody(BaseModel):
@@ -75,13 +96,11 @@ def router_router(leads: Leads, answers: Answers) -> APIRouter:
         return await leads.decision(who, decision_id.lower())
 
     @router.get("/funnel")
-    async def get_funnel(
-        _: Anybody,
-        segment: Short = None,
-        since: Annotated[AwareDatetime | None, Query(alias="from")] = None,
-        until: Annotated[AwareDatetime | None, Query(alias="to")] = None,
-    ) -> dict[str, Any]:
-        """Counts, conversion and handovers per segment; by default of the last 30 days."""
+    async def get_funnel(_: Anybody, segment: Short = None, since: Since = None, until: Until = None) -> dict[str, Any]:
+        """Counts, conversion and handovers per segment; by default of the last 30 days.
+
+        `from` and `to` are times with their zone, or days (UTC), the last one included.
+        """
         return await leads.funnel(since, until, segment)
 
     _answer_routes(router, leads, answers)

@@ -72,7 +72,8 @@ class Answers:
         """Give an answer.
 
         Args:
-            may_see: Whether the caller may know of the lead at all.
+            may_see: Whether the caller may know of the lead at all. Who is or was asked by the named offer may: an answer
+                given twice, or overtaken by another, must not look as if there were no such lead.
 
         Raises:
             Refused: `not_found` (404), `already_taken` or `stale_assignment` (409).
@@ -83,11 +84,11 @@ class Answers:
         async with self._db.transaction() as pg:
             desk = Desk(pg, self._active(), self._view(), hold=True, part_of=self._part_of, wall=now)
             lead = await self._locked(pg, desk, lead_id)
-            if lead is None or not may_see(lead):
+            named = await named_assignment(pg, asked.assignment_id) if lead is not None else None
+            mine = named[1] if lead is not None and named is not None and named[0] in (lead.id, lead_id) else None
+            if lead is None or not (may_see(lead) or (mine is not None and mine.rep == asked.rep)):
                 msg = "there is no such lead, or it is not yours to see"
                 raise Refused(msg, code="not_found")
-            named = await named_assignment(pg, asked.assignment_id)
-            mine = named[1] if named is not None and named[0] in (lead.id, lead_id) else None
             verdict = answer(asked, mine, lead.held)
             if isinstance(verdict, Denied):
                 raise Refused(verdict.text, code=verdict.code, detail={"by": verdict.by})

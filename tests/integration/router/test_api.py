@@ -36,7 +36,7 @@ class Api:
 async def api(room: Room) -> AsyncIterator[Api]:
     access = Access(room.db, SystemClock(), Listener(room.db))
     tokens = {role: await access.create(role, None, role) for role in ("admin", "marketing", "ops")}
-    tokens |= {rep: await access.create("rep", rep, rep) for rep in ("anna", "chloe", "daavid", "farid")}
+    tokens |= {rep: await access.create("rep", rep, rep) for rep in ("anna", "chloe", "daavid", "elin", "farid")}
     app = make_app([], [router_router(room.leads, room.answers)], access)
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://test") as client:
         yield Api(client, tokens)
@@ -153,6 +153,22 @@ async def test_answers_over_http(api: Api, people: dict[str, Person]) -> None:
     assert (await api.post(f"{path}/decline", {**body, "reason": "not_now"}, "admin"))["cooldown_until"] is not None
 
 
+async def test_an_answer_that_ended_an_offer_may_be_given_again_by_the_rep_who_no_longer_sees_the_lead(
+    api: Api, room: Room
+) -> None:
+    founder = Person("aino@pikkupaja.example")
+    await room.send(founder.says(20, cause("d", "demo.requested"), windows={"demo_request": 1}))
+    lead = await api.get(f"/v1/leads/{founder.id}")
+    assert lead["assignee"] == "elin"
+    body = {"assignment_id": lead["assignment"]["id"], "gen": lead["assignment"]["gen"], "reason": "not_now"}
+    path = f"/v1/leads/{founder.id}"
+    assert (await api.post(f"{path}/decline", body, "elin"))["effect"] is True
+    await api.get(path, "elin", 404)
+    assert (await api.post(f"{path}/decline", body, "elin"))["effect"] is False
+    assert (await api.post(f"{path}/accept", body, "elin", 409))["code"] == "stale_assignment"
+    await api.post(f"{path}/decline", body, "daavid", 404)
+
+
 async def test_the_funnel_counts_stages_and_handovers(api: Api, people: dict[str, Person], room: Room) -> None:
     lead = await api.get(f"/v1/leads/{people['mql'].id}")
     room.clock.at = NOW + timedelta(minutes=6)
@@ -181,6 +197,11 @@ async def test_the_funnel_counts_stages_and_handovers(api: Api, people: dict[str
     )
     assert [line["segment"] for line in only["segments"]] == ["volume"]
     assert only["total"]["leads"] == 1
+    days = await api.get("/v1/funnel", **{"from": "2026-03-01", "to": f"{NOW:%Y-%m-%d}"})
+    assert (days["from"], days["to"][:10]) == ("2026-03-01T00:00:00+00:00", f"{NOW + timedelta(days=1):%Y-%m-%d}")
+    assert days["total"]["leads"] == 3
+    for wrong in ("2026-02-30", "2026-03-01T00:00:00", "yesterday", "9999-12-31"):
+        await api.get("/v1/funnel", **{"from": wrong}, status=422)
     assert (await api.get("/v1/funnel", **{"from": "2026-03-09T00:00:00Z", "to": "2026-03-01T00:00:00Z"}, status=422))[
         "code"
     ] == "invalid"

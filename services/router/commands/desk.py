@@ -24,7 +24,7 @@ from services.router.commands.case import Case, Effect
 from services.router.commands.effects import Writer, make_id, messages
 from services.router.core import notice
 from services.router.core.alert import recipient
-from services.router.core.decide import changed, complete, crossing, decide
+from services.router.core.decide import changed, complete, crossing, decide, grounds
 from services.router.core.model import DecisionRecord, Held, rung
 from services.router.core.sla import OFFER_KINDS, SLA_KINDS, Timer, TimerKind, next_step
 from services.router.store.assignments import Change, Offer
@@ -282,6 +282,7 @@ class Desk:
         lead.stage, lead.segment, lead.route = verdict.stage, verdict.segment, verdict.route
         lead.track, lead.pool, lead.assignee = verdict.track, verdict.pool, verdict.assignee
         lead.decided_at = lead.updated_at = case.now
+        lead.memory.grounds = grounds(verdict)
         if case.changed:
             lead.decisions += 1
             lead.decision_id = make_id(lead.id, "decision", lead.decisions)

@@ -19,6 +19,7 @@ from services.router.core.segment import not_live, segment_of, segment_reason
 from services.router.core.stage import climb
 
 WORST_GRADE: Final = "D"
+SHOP_LINK: Final = "shop_link"
 SELF_SERVE: Final = "self_serve"
 OWNER: Final = "owner"
 DEFAULT_TRACK: Final = "nurture"
@@ -102,11 +103,23 @@ def complete(verdict: Verdict, pick: Pick) -> Verdict:
 
 
 def changed(before: Before, after: Verdict) -> bool:
-    """Whether the decision is news: the first one, or another stage, segment, route, track or assignee."""
+    """Whether the decision is news: the first one, another stage, segment, route, track or assignee, or other grounds."""
     if not before.decided:
         return True
     was = (before.stage, before.segment, before.route, before.track, before.assignee)
-    return was != (after.stage, after.segment, after.route, after.track, after.assignee)
+    if was != (after.stage, after.segment, after.route, after.track, after.assignee):
+        return True
+    return before.grounds is not None and before.grounds != grounds(after)
+
+
+def grounds(verdict: Verdict) -> list[str]:
+    """What keeps a lead in nurture, and the shop that it is shown: without the numbers, which move with each event.
+
+    A title that is learnt late mends the fit, a look at the prices brings the link: the record must not go on saying
+    what is no longer so.
+    """
+    shops = [str(reason.seen) for reason in verdict.reasons if reason.code == SHOP_LINK]
+    return sorted({reason.code for reason in verdict.counterfactual}) + shops
 
 
 def again(record: DecisionRecord, policy: Policy) -> tuple[Verdict, Pick | None]:
@@ -205,7 +218,7 @@ def _not_due(
         found.append(_fit_below(facts))
     found += missing
     if shop is not None:
-        found.append(Reason(code="shop_link", text=f"Shown the web shop: {shop}", seen=shop))
+        found.append(Reason(code=SHOP_LINK, text=f"Shown the web shop: {shop}", seen=shop))
     return found
 
 

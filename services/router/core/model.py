@@ -59,6 +59,8 @@ class Before(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=F
     waiting_until: datetime | None = None
     held: Held | None = None
     decided: bool = False
+    # What the last decision said was missing, and the shop that it showed (`decide.grounds`); None: not remembered.
+    grounds: list[str] | None = None
     # Reps that had this lead and gave it back or let it lie: not asked again before it cools down.
     refused: list[str] = msgspec.field(default_factory=list)
 

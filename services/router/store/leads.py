@@ -54,11 +54,16 @@ _UUIDS: Final = frozenset(("id", "decision_id", "merged_into"))
 
 
 class Memory(msgspec.Struct, omit_defaults=True):
-    """What little belongs to a lead: its last acts, the reps that gave it back, the cadence of its open assignment."""
+    """What little belongs to a lead: its last acts, the reps that gave it back, the cadence of its open assignment.
+
+    Attributes:
+        grounds: Of its last decision (`decide.grounds`); None for leads last decided before these were kept.
+    """
 
     recent: list[What] = msgspec.field(default_factory=list)
     refused: list[str] = msgspec.field(default_factory=list)
     cadence: Running | None = None
+    grounds: list[str] | None = None
 
 
 _snapshots: Final = msgspec.json.Decoder(LeadScored)
@@ -137,6 +142,7 @@ class Lead(msgspec.Struct, kw_only=True):
             waiting_until=self.waiting_until,
             held=self.held,
             decided=self.decisions > 0,
+            grounds=self.memory.grounds,
             refused=list(self.memory.refused),
         )
 

@@ -126,6 +126,15 @@ async def test_volume_serves_itself_until_a_demo_is_asked_for(room: Room) -> Non
     assert (now["route"], now["assignee"], now["pool"], now["stage"]) == ("sdr", "elin", "closers", "ready_to_buy")
 
 
+async def test_the_record_says_so_when_somebody_known_looks_at_prices_later(room: Room) -> None:
+    founder = Person("founder@pikkupaja.example", function="general_management", level="c_level", grade="B")
+    await room.send(founder.says(1, cause("about", path="/about")))
+    await room.send(founder.says(13, cause("p1", path="/pricing"), windows=READY))
+    await room.send(founder.says(19, cause("p2", path="/pricing"), windows=READY))
+    shown = [[r.seen for r in told.reasons if r.code == "shop_link"] for told in await room.routed("decided")]
+    assert shown == [[], ["https://shop.aurora.example/start"]]
+
+
 async def test_who_serves_themselves_is_shown_the_shop_at_each_visit_and_nobody_is_told(room: Room) -> None:
     founder = Person("founder@pikkupaja.example", function="general_management", level="c_level", grade="B")
     await room.send(founder.says(20, cause("p1", path="/pricing"), windows=READY))

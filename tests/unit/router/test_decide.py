@@ -12,7 +12,7 @@ from schemas.messages import CurvePart, LeadScored
 from services.policy.core.compile import compile_policy
 from services.policy.core.policy import Policy
 from services.router.core import alert
-from services.router.core.decide import again, changed, complete, crossing, decide
+from services.router.core.decide import again, changed, complete, crossing, decide, grounds
 from services.router.core.model import Before, DecisionRecord, Held, Member, Pick, Roster, Verdict, rung
 from services.router.core.segment import segment_of
 from services.router.core.stage import climb
@@ -109,6 +109,28 @@ def test_a_segment_that_is_not_live_keeps_its_leads_in_nurture_and_says_so(mode:
     segment = next(s for s in policy.segments if s.name == "midmarket")
     visit = cause("v", path="/pricing")
     assert alert.alerts_of([visit], None, segment, policy) == []
+
+
+def test_other_grounds_are_news_and_other_numbers_are_not() -> None:
+    def after(last: Verdict, snapshot: LeadScored) -> bool:
+        before = Before(stage=last.stage, segment=last.segment, route=last.route, track=last.track, decided=True)
+        before = msgspec.structs.replace(before, grounds=grounds(last))
+        return changed(before, decide(snapshot, before, POLICY, NOW))
+
+    untitled = Person("jan@fjordsoft.example", grade="C", role=None)
+    first = decide(untitled.says(5), Before(), POLICY, NOW)
+    assert grounds(first) == ["engagement_below", "fit_below"]
+    assert not after(first, untitled.says(15))
+    titled = Person("jan@fjordsoft.example")
+    assert after(first, titled.says(5))
+
+    founder = Person("f@pikkupaja.example", grade="B")
+    known = decide(founder.says(1), Before(), POLICY, NOW)
+    looked = founder.says(12, windows={"pricing_visits": 1.0})
+    assert after(known, looked)
+    assert not after(decide(looked, Before(), POLICY, NOW), founder.says(24, windows={"pricing_visits": 2.0}))
+    forgetful = Before(stage=known.stage, segment=known.segment, route=known.route, track=known.track, decided=True)
+    assert not changed(forgetful, decide(looked, forgetful, POLICY, NOW))
 
 
 def test_self_serve_hands_nothing_over() -> None:

@@ -29,6 +29,7 @@ SIGNALS: Final[dict[str, int]] = {
 }
 FIRST_CUSTOM_SIGNAL: Final = 64
 OTHER_SIGNAL: Final = 255
+SIGNAL_MAX: Final = 100  # characters of a company's own signal
 
 TYPE_PREFIX: Final = "leadrouter."
 TYPE_SUFFIX: Final = ".v1"

@@ -4,7 +4,7 @@ import re
 from collections.abc import Mapping
 from typing import Final
 
-from schemas.signals import SIGNALS
+from schemas.signals import SIGNAL_MAX, SIGNALS
 from services.ingest.core.limits import NAME_MAX, BadItem
 
 _NOT_WORD = re.compile(r"[\W_]+")
@@ -81,12 +81,14 @@ def fold(name: str) -> str:
 def custom_signal(name: str) -> str:
     """A name that is none of ours as a signal of its own: `Song Played` is `song_played`.
 
+    It is cut where scoring reads no further: a policy knows so long a name by its own words (`name:`), which are kept.
+
     Raises:
         BadItem: `no_name` when nothing is left of it, `name_too_long`.
     """
     if len(name) > NAME_MAX:
         raise BadItem("name_too_long", f"the event's name has {len(name)} characters; at most {NAME_MAX} are read")
-    made = _NOT_WORD.sub("_", _CAMEL.sub("_", name)).strip("_").casefold()
+    made = _NOT_WORD.sub("_", _CAMEL.sub("_", name)).strip("_").casefold()[:SIGNAL_MAX].rstrip("_")
     if not made:
         raise BadItem("no_name", "the event has no name")
     return made

@@ -8,14 +8,13 @@ from typing import Any, Final
 import msgspec
 
 from schemas.messages import Actor, Trust
-from schemas.signals import signal_of
+from schemas.signals import SIGNAL_MAX, signal_of
 from services.scoring.core.identity import Ident, Names, strongest_first
 
 DAY_MS: Final = 86_400_000
 # Before this no marketing tool existed: 1970 means "no clock".
 OLDEST_MS: Final = 946_684_800_000
 NEWEST_MS: Final = 1 << 42  # the year 2109
-SIGNAL_MAX: Final = 100
 MOST_IDS: Final = 10
 SCORED_ID_BYTES: Final = 16
 SOURCES_MAX: Final = 1000  # sources remembered

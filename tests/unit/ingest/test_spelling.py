@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from schemas.signals import SIGNALS
+from schemas.signals import SIGNAL_MAX, SIGNALS
 from services.ingest.core.limits import BadItem
 from services.ingest.core.spelling import NAMES, Speller, custom_signal, fold
 
@@ -64,6 +64,15 @@ def test_refused(name: object, code: str) -> None:
     with pytest.raises(BadItem) as bad:
         SPELLER.signal(name)
     assert bad.value.code == code
+
+
+@given(st.text(min_size=101, max_size=256))
+def test_no_name_makes_a_signal_that_scoring_refuses(name: str) -> None:
+    try:
+        made = SPELLER.signal(name)
+    except BadItem:
+        return
+    assert 1 <= len(made) <= SIGNAL_MAX
 
 
 @given(st.text(min_size=1, max_size=256))

@@ -129,12 +129,14 @@ async def _memory(product: Product, client: Client) -> None:
     """Resident memory of the server before and with many inboxes open."""
     assert product.process is not None
     process = psutil.Process(product.process.pid)
-    token = client.access["reps"]["anna"]
+    token = client.access["admin"]
     streams = []
 
     async def open_one() -> None:
+        # A rep has a few: each is somebody else's.
         reader, writer = await asyncio.open_connection("127.0.0.1", product.port)
-        writer.write(f"GET /v1/inbox/stream HTTP/1.1\r\nHost: bench\r\nAuthorization: Bearer {token}\r\n\r\n".encode())
+        path = f"/v1/inbox/stream?rep=rep{len(streams)}"
+        writer.write(f"GET {path} HTTP/1.1\r\nHost: bench\r\nAuthorization: Bearer {token}\r\n\r\n".encode())
         await reader.readuntil(b"\r\n\r\n")
         streams.append(writer)
 

@@ -208,7 +208,7 @@ if ("Notification" in globalThis && Notification.permission === "default" && tel
   ring.addEventListener("click", async () => {
     const said = await Notification.requestPermission();
     ring.hidden = true;
-    aloud(said === "granted" ? "You will be told on this device when this page is not in sight." : "This browser will not tell you.");
+    aloud(said === "granted" ? "You will be told on this device when your inbox is not in sight." : "This browser will not tell you.");
   });
 }
 
@@ -218,9 +218,10 @@ function tells() {
   try { return Boolean(new Notification("")); } catch { return false; }
 }
 
-function tell(notice) {
+async function tell(notice) {
   if (!document.hidden || !("Notification" in globalThis) || Notification.permission !== "granted") return;
   if (notice.quiet || !["new", "joined"].includes(notice.state) || notice.kind === "you_missed") return;
+  if (await stream.inSight()) return;
   const who = notice.lead.name ?? notice.lead.email ?? `Somebody from ${notice.account?.name ?? notice.account?.domain ?? "a company"}`;
   try {
     // The same tag from every tab: told once.

@@ -28,6 +28,8 @@ from services.runtime.watched import watched
 log = structlog.get_logger(__name__)
 
 PAGE: Final = 100
+# Of one rep in one process. A browser opens one whatever its tabs; a rep has a few devices, and programs forget to close.
+STREAMS_PER_REP: Final = 20
 SETTLE_S: Final = 0.25
 SETTLE_MAX: Final = 20_000
 
@@ -163,7 +165,15 @@ class InboxChannel(Hub):
         return [rep for rep, count in counts.items() if count >= PAGE]
 
     async def subscribe(self, rep: str, after: int | None) -> Subscription:
-        """A stream of the rep's notices behind `after`, or from now on. Not live yet: replay, then `go_live`."""
+        """A stream of the rep's notices behind `after`, or from now on. Not live yet: replay, then `go_live`.
+
+        Raises:
+            Unavailable: `too_many_streams`: the rep has so many open here. Those that are open stay: to end the oldest
+                would have it come back and end the next.
+        """
+        if len(self.subscribed.get(rep, ())) >= STREAMS_PER_REP:
+            msg = f"{STREAMS_PER_REP} streams of this inbox are open already: close one, or come back later"
+            raise Unavailable(msg, code="too_many_streams", retry_after_s=30)
         sub = Subscription(rep)
         self.add(sub)
         STREAMS.labels(self.name).set(self.open_streams)

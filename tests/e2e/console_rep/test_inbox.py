@@ -1,10 +1,13 @@
 """The inbox of a rep in a real Chromium: live news, answers by hand, by keyboard and without JavaScript."""
 
+import contextlib
 import time
 
+import httpx
 import pytest
-from playwright.async_api import Browser, expect
+from playwright.async_api import Browser, Page, expect
 
+from services.notify.channels.inbox import STREAMS_PER_REP
 from tests.e2e.console_rep.people import NORDWIND, card, lead_of, offered
 from tests.support.console import Console, api, watched
 from tests.support.scene import EVIL
@@ -54,6 +57,68 @@ async def test_a_notice_arrives_by_itself_and_is_answered(console: Console, chro
     await card(page, "Uni Uninen").get_by_role("button", name="Tomorrow 9:00").click()
     await expect(page.locator("[data-part=snoozed] article")).to_contain_text("Comes back")
     assert told == []
+    await context.close()
+
+
+async def test_a_tab_out_of_sight_tells_only_when_no_other_is_in_sight(console: Console, chromium: Browser) -> None:
+    context = await chromium.new_context()
+    await context.add_init_script("""
+        Object.defineProperty(document, "hidden", { get: () => Boolean(globalThis.away) });
+        globalThis.told = [];
+        globalThis.Notification = class {
+            static permission = "granted";
+            constructor(who) { if (who) told.push(who); }
+            close() {}
+        };""")
+    # The first tab reads the stream for both.
+    reader = await console.sign_in(context, "anna")
+    await expect(reader.locator("#live")).to_contain_text("live")
+    other = await context.new_page()
+    await other.goto(f"{console.url}/inbox")
+    await expect(other.locator("#live")).to_contain_text("live")
+
+    async def turn(page: Page, away: bool) -> None:
+        await page.evaluate(f"away = {str(away).lower()}; document.dispatchEvent(new Event('visibilitychange'))")
+
+    async def told(name: str) -> list[str]:
+        """What was told of once both tabs have the card of a new lead; the reader has had its chance."""
+        await offered(console, *name.split())
+        for page in (reader, other):
+            await expect(card(page, name)).to_be_visible()
+        await reader.evaluate("navigator.locks.query().then(() => new Promise((done) => setTimeout(done, 50)))")
+        return [*await reader.evaluate("told"), *await other.evaluate("told")]
+
+    await turn(reader, True)
+    assert await told("Eka Edessä") == []
+    await turn(other, True)
+    assert await told("Toka Takana") == ["Toka Takana"]
+    await turn(other, False)
+    assert await told("Kolmas Edessä") == ["Toka Takana"]
+    # A tab that closes is not in sight any more.
+    await other.close()
+    await offered(console, "Neljäs", "Nyt")
+    await reader.wait_for_function("told.length === 2")
+    assert await reader.evaluate("told[1]") == "Neljäs Nyt"
+    await context.close()
+
+
+async def test_a_page_that_is_refused_its_stream_waits_and_is_live_when_there_is_room(
+    console: Console, chromium: Browser
+) -> None:
+    context = await chromium.new_context()
+    async with httpx.AsyncClient(
+        base_url=console.url, headers={"Authorization": f"Bearer {console.token('elin')}"}, timeout=60
+    ) as http:
+        async with contextlib.AsyncExitStack() as stack:
+            for _ in range(STREAMS_PER_REP):
+                opened = await stack.enter_async_context(http.stream("GET", "/v1/inbox/stream"))
+                assert opened.status_code == 200
+            page = await console.sign_in(context, "elin")
+            async with page.expect_response(
+                lambda one: "/v1/inbox/stream" in one.url and one.status == 429
+            ):  # the second try: the first may have come before we listened
+                await expect(page.locator("#live")).to_contain_text("connecting")
+        await expect(page.locator("#live")).to_contain_text("live", timeout=20_000)
     await context.close()
 
 

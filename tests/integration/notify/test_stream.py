@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from schemas.messages import AccountRef, LeadRef
+from services.notify.channels.inbox import STREAMS_PER_REP
 from tests.unit.notify.messages import OLLI, SOMEBODY, VERA, alert, handover, offer, told, viewed
 
 pytestmark = pytest.mark.needs_postgres
@@ -223,6 +224,32 @@ async def test_a_hundred_streams_and_the_latency(replica, capsys):
     for mine in streams:
         for stream in mine:
             assert stream.events.empty()
+
+
+async def test_streams_of_one_rep_are_bounded_and_those_of_others_stay_free(replica):
+    anna, ben, admin = await replica.token(rep="anna"), await replica.token(rep="ben"), await replica.token("admin")
+    streams = [await replica.stream(anna) for _ in range(STREAMS_PER_REP)]
+    for token, path in ((anna, "/v1/inbox/stream"), (admin, "/v1/inbox/stream?rep=anna&after=0")):
+        answer = await replica.client.get(path, headers={"Authorization": f"Bearer {token}"})
+        assert (answer.status_code, answer.json()["code"], answer.headers["retry-after"]) == (
+            429,
+            "too_many_streams",
+            "30",
+        )
+    other = await replica.stream(ben)
+    assert other.status == 200
+    # Those that stand go on, and one that closes makes room.
+    await replica.publish(("m1", alert()))
+    for stream in streams:
+        assert (await stream.get()).data["state"] == "new"
+    await streams.pop().close()
+    for _ in range(100):
+        if replica.service._inbox_channel.open_streams == STREAMS_PER_REP:
+            break
+        await asyncio.sleep(0.03)
+    again = await replica.stream(anna, last_id=0)
+    assert again.status == 200
+    assert (await again.get()).data["lead"]["name"] == "Vera Virta"
 
 
 async def test_streams_end_when_the_server_stops(database):

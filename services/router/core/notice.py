@@ -1,5 +1,6 @@
 """What is the rep told? What the lead did, why it matters now, and what to say."""
 
+import re
 from collections.abc import Sequence
 from typing import Final, NamedTuple
 
@@ -25,6 +26,8 @@ ACTS: Final[dict[str, str]] = {
     "product.signed_up": "signed up for the product",
     "person.identified": "became known",
 }
+# `Content Downloaded`, `guide_requested`: the name of the event, where the document's should be.
+EVENT_NAME: Final = re.compile(r"^(downloaded|requested)|(download|downloaded|requested)$", re.IGNORECASE)
 
 
 def what_of(cause: Cause) -> What:
@@ -77,7 +80,8 @@ def act(cause: Cause) -> str:
     """What was done, in words: `viewed /pricing`."""
     words = ACTS.get(cause.signal, cause.signal.replace(".", " ").replace("_", " "))
     page = cause.path or cause.url or cause.link or "a page"
-    return words.format(page=page, name=cause.name or "a document")
+    name = cause.name if cause.name and not EVENT_NAME.search(cause.name) else "a document"
+    return words.format(page=page, name=name)
 
 
 def why_handover(snapshot: LeadScored, verdict: Verdict, causes: Sequence[Cause]) -> str:
@@ -170,7 +174,7 @@ def first_name(name: str | None) -> str | None:
 
 
 def _sentences(reasons: Sequence[Reason], *codes: str) -> str:
-    return " ".join([f"{reason.text}." for reason in reasons if reason.code in codes])
+    return " ".join([f"{_upper(reason.text)}." for reason in reasons if reason.code in codes])
 
 
 def _joined(words: Sequence[str]) -> str:

@@ -50,6 +50,20 @@ def test_only_human_acts_alert_and_only_to_one_person() -> None:
 # -- words
 
 
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        (None, "downloaded a document"),
+        ("Content Downloaded", "downloaded a document"),
+        ("guide_requested", "downloaded a document"),
+        ("Downloaded Whitepaper", "downloaded a document"),
+        ("Buyer's guide", "downloaded Buyer's guide"),
+    ],
+)
+def test_a_download_is_told_by_the_documents_name_and_not_by_the_events(name: str | None, words: str) -> None:
+    assert notice.act(msgspec.structs.replace(cause("d", "content.downloaded"), name=name)) == words
+
+
 def test_what_the_rep_reads() -> None:
     person = Person("maria@fjordsoft.example")
     snapshot = person.says(60)
@@ -67,6 +81,7 @@ def test_what_the_rep_reads() -> None:
     assert notice.why_handover(snapshot, verdict, []).startswith(
         "Maria, Head of Marketing at Fjordsoft AS: is ready for you."
     )
+    assert ". Midmarket hands over to sdr-midmarket at qualified." in why
     said = notice.say(snapshot, verdict.segment, verdict.stage, CHLOE, POLICY, why=why, causes=acts[:2])
     assert said is not None
     assert "Hello Maria" in said.body

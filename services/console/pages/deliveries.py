@@ -1,7 +1,6 @@
 """`/ops/deliveries`: what went out by each channel, what did not, and sending it again."""
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime
 from typing import Final
 from urllib.parse import urlencode
 
@@ -14,6 +13,7 @@ from services.console.views.deliveries import channel_row, delivery_row
 from services.notify.handler.endpoints import Endpoints
 from services.notify.store.ledger import Filter, Ledger
 from services.runtime.errors import BadMessage
+from services.runtime.http import decode_place, encode_place
 
 SHOWN: Final = 50
 STATES: Final = ("gave_up", "due", "held", "delivered", "skipped")
@@ -42,11 +42,11 @@ class DeliveryPages:
         asked = request.query_params
         chosen = _chosen(asked)
         wanted = Filter(state=chosen["state"] or None, endpoint=chosen["channel"] or None)
-        rows = await self._ledger.page(wanted, SHOWN + 1, _after(asked))
+        rows = await self._ledger.page(wanted, SHOWN + 1, decode_place(asked.get("cursor")))
         now = self._frame.clock.now()
         channels = [channel_row(one, now) for one in await self._endpoints.store.list()]
         last = rows[SHOWN - 1] if len(rows) > SHOWN else None
-        older = {**chosen, "at": last["created_at"].isoformat(), "id": last["id"]} if last is not None else None
+        older = {**chosen, "cursor": encode_place(last["created_at"], last["id"])} if last is not None else None
         return self._frame.draw(
             "deliveries.html",
             identity=await self._frame.signed_in(request),
@@ -87,17 +87,3 @@ class DeliveryPages:
 def _chosen(asked: Mapping[str, str]) -> dict[str, str]:
     state = asked.get("state", "gave_up")
     return {"state": state if state in (*STATES, "") else "gave_up", "channel": asked.get("channel", "")[:NAME_MAX]}
-
-
-def _after(asked: Mapping[str, str]) -> tuple[datetime, str] | None:
-    if not asked.get("at") or not asked.get("id"):
-        return None
-    try:
-        at = datetime.fromisoformat(asked["at"])
-    except ValueError as error:
-        msg = "this is no place in the list; begin again without it"
-        raise BadMessage(msg, code="bad_cursor") from error
-    if at.tzinfo is None:
-        msg = "this is no place in the list; begin again without it"
-        raise BadMessage(msg, code="bad_cursor")
-    return at, asked["id"][:64]

@@ -1,7 +1,6 @@
 """`/leads`: mine, with filters and search; `/leads/{id}`: one lead with everything behind it."""
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime
 from typing import Any, Final, get_args
 from urllib.parse import urlencode
 from uuid import UUID
@@ -19,8 +18,8 @@ from services.console.views import lead as view
 from services.console.views.inbox import DECLINES, SNOOZES, mailto, reflow
 from services.router.store.reads import Filters
 from services.runtime.access import Identity
-from services.runtime.errors import BadMessage, Refused
-from services.runtime.http import decode_cursor
+from services.runtime.errors import Refused
+from services.runtime.http import decode_place
 
 PAGE: Final = 50
 TIMELINE: Final = 200
@@ -61,7 +60,7 @@ class LeadPages:
             assignee=identity.rep if whose == "mine" and identity.role == "rep" else None,
         )
         found, more = await self._rooms.router.leads.page(
-            identity, filters, PAGE, after_of(request.query_params.get("cursor"))
+            identity, filters, PAGE, decode_place(request.query_params.get("cursor"), UUID)
         )
         kept = {name: value for name, value in asked.items() if value}
         return self._frame.draw(
@@ -173,18 +172,3 @@ def key_of(request: Request) -> str:
     if len(found) != 32 or not set(found) <= set("0123456789abcdef"):
         raise Refused("there is no such lead, or it is not yours to see", code="not_found")
     return found
-
-
-def after_of(cursor: str | None) -> tuple[datetime, str] | None:
-    """Where a list goes on. Raises `BadMessage` for a cursor that is none of ours."""
-    parts = decode_cursor(cursor, str, str)
-    if parts is None:
-        return None
-    try:
-        at = datetime.fromisoformat(parts[0])
-        UUID(hex=parts[1])
-    except ValueError as error:
-        raise BadMessage("the cursor is not one of this list; begin again without it", code="bad_cursor") from error
-    if at.tzinfo is None:
-        raise BadMessage("the cursor is not one of this list; begin again without it", code="bad_cursor")
-    return at, parts[1]

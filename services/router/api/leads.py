@@ -18,7 +18,7 @@ from services.runtime.access import Identity
 from services.runtime.clock import Clock
 from services.runtime.db import Database
 from services.runtime.errors import BadMessage, Refused
-from services.runtime.http import encode_cursor
+from services.runtime.http import encode_cursor, encode_place
 
 FUNNEL_DAYS: Final = 30
 
@@ -58,7 +58,7 @@ class Leads:
         more, rows = len(rows) > limit, rows[:limit]
         held = await self._reads.open_assignments([row["id"] for row in rows])
         items = [self._shown(row, held.get(row["id"])) for row in rows]
-        return items, encode_cursor(rows[-1]["created_at"].isoformat(), rows[-1]["id"].hex) if more else None
+        return items, encode_place(rows[-1]["created_at"], rows[-1]["id"].hex) if more else None
 
     async def one(self, who: Identity, lead_id: str) -> dict[str, Any]:
         """One lead.

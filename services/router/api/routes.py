@@ -2,6 +2,7 @@
 
 from datetime import MAXYEAR, UTC, date, datetime, timedelta
 from typing import Annotated, Any, Final, Literal
+from uuid import UUID
 
 import msgspec
 from fastapi import APIRouter, Depends, Path, Query
@@ -13,8 +14,7 @@ from services.router.core.claim import Asked, Command
 from services.router.store.leads import Lead
 from services.router.store.reads import Filters
 from services.runtime.access import Identity, require
-from services.runtime.errors import BadMessage
-from services.runtime.http import Cursor, Limit, decode_cursor, page
+from services.runtime.http import Cursor, Limit, decode_cursor, decode_place, page
 
 Anybody = Annotated[Identity, Depends(require("marketing", "ops", "rep"))]
 Answering = Annotated[Identity, Depends(require("rep"))]
@@ -75,7 +75,7 @@ def router_router(leads: Leads, answers: Answers) -> APIRouter:
     ) -> dict[str, Any]:
         """Leads, newest first. A rep sees their own, and those of their pools."""
         filters = Filters(email=email, q=q, stage=stage, segment=segment, assignee=assignee, route=route, domain=domain)
-        items, more = await leads.page(who, filters, limit, _after(cursor))
+        items, more = await leads.page(who, filters, limit, decode_place(cursor, UUID))
         return page(items, more)
 
     @router.get("/leads/{lead_id}")
@@ -133,17 +133,3 @@ def _answer_routes(router: APIRouter, leads: Leads, answers: Answers) -> None:
 
     for command in ("accept", "decline", "snooze", "won", "lost"):
         add(command)
-
-
-def _after(cursor: str | None) -> tuple[datetime, str] | None:
-    parts = decode_cursor(cursor, str, str)
-    if parts is None:
-        return None
-    try:
-        at, lead_id = datetime.fromisoformat(parts[0]), parts[1]
-        if at.tzinfo is None or len(lead_id) != 32 or not set(lead_id) <= set("0123456789abcdef"):
-            raise ValueError(parts)
-    except ValueError as error:
-        msg = "the cursor is not one of this list; begin again without it"
-        raise BadMessage(msg, code="bad_cursor") from error
-    return at, lead_id

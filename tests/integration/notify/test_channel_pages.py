@@ -8,9 +8,12 @@ from selectolax.lexbor import LexborHTMLParser as HTMLParser
 
 from services.console.frame import Frame
 from services.console.pages.channels import ChannelPages
+from services.console.pages.deliveries import SHOWN, DeliveryPages
+from services.notify.store.ledger import Ledger
 from services.runtime.access import Access
+from services.runtime.clock import FixedClock
 from services.runtime.http import make_app
-from tests.integration.notify.far import Rig
+from tests.integration.notify.far import Rig, notice, put
 
 
 class Pages:
@@ -19,7 +22,11 @@ class Pages:
     def __init__(self, rig: Rig) -> None:
         self.access = Access(rig.db, rig.clock)
         frame = Frame(self.access, rig.clock)
-        routes = [*ChannelPages(frame, rig.endpoints).routes(), frame.asset_route()]
+        routes = [
+            *ChannelPages(frame, rig.endpoints).routes(),
+            *DeliveryPages(frame, rig.endpoints, Ledger(rig.db)).routes(),
+            frame.asset_route(),
+        ]
         self.http = httpx.AsyncClient(
             transport=httpx.ASGITransport(make_app(routes, [], self.access)),
             base_url="http://test",
@@ -109,3 +116,18 @@ async def test_what_is_wrong_is_said_and_nothing_typed_is_lost_but_secrets(rig: 
     page = await pages.call("admin", f"/channels/{hook}")
     assert not page.css("[name^=option-]")
     assert "hooks.example" not in page.html
+
+
+async def test_older_deliveries_follow_where_the_page_ends(rig: Rig, clock: FixedClock) -> None:
+    pages = Pages(rig)
+    await rig.add("webhook", name="hook", url="https://hooks.example/in")
+    await put(rig.db, *(notice(clock) for _ in range(SHOWN + 3)))
+    await rig.planner.turn()
+    first = await pages.call("ops", "/ops/deliveries?state=due")
+    older = first.css_first(".pager a")
+    assert older is not None
+    rest = await pages.call("ops", older.attributes["href"] or "")
+    assert [len(page.css(".letters tbody tr")) for page in (first, rest)] == [SHOWN, 3]
+    assert rest.css_first(".pager a") is None
+    for cursor in ("nonsense", "WyJ4IiwieSJd", "WyIyMDI2LTAxLTAxIiwieSJd"):  # none, no time, no zone
+        await pages.call("ops", f"/ops/deliveries?cursor={cursor}", status=400)

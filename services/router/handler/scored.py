@@ -13,6 +13,7 @@ from schemas.codec import scored_decoder
 from schemas.messages import Cause, LeadScored
 from schemas.topics import LEAD_SCORED
 from services.directory.core.match import DirectoryView
+from services.eventlog.caution import Caution
 from services.eventlog.deadletter import bury
 from services.eventlog.fence import fence, fence_arguments, fence_epochs, translate
 from services.eventlog.ports import Batch, Connection, DeadRecord, Outbox, Staged
@@ -28,6 +29,7 @@ from services.router.store.timers import due_timers, timers_of
 from services.runtime import crash
 from services.runtime.clock import Clock
 from services.runtime.db import Database
+from services.runtime.errors import Conflict
 
 STAGE: Final = "router"
 TIMERS_MAX: Final = 500
@@ -76,7 +78,7 @@ class RouterHandler:
         self._view = view
         self._part_of = part_of
         self._clock = clock
-        self._wary = False  # the last try has failed: lock before looking
+        self._caution = Caution()
         self._flights = Flights()
 
     async def prepare(self, batch: Batch) -> Work:
@@ -90,7 +92,7 @@ class RouterHandler:
         if newest > self._policies.active.version:
             await self._policies.at_least(newest)
         upon = await self._flights.ahead()
-        if upon is not None and not self._wary and not work.dead:
+        if upon is not None and not self._caution.wary and not work.dead:
             async with self._db.raw() as pg:
                 with contextlib.suppress(NotYet):
                     work.decision = await self._decide(pg, work, upon)
@@ -133,7 +135,7 @@ class RouterHandler:
             self._flights.crash(work)
             raise
         crash.reach(COMMITTED)
-        self._wary = False
+        self._caution.done()
         self._flights.land(work)
         desk.committed()
         metrics.DECIDE_SECONDS.labels("batch").observe(self._clock.monotonic() - began)
@@ -141,11 +143,11 @@ class RouterHandler:
         await self._outbox.committed(staged)
 
     async def _write(self, batch: Batch, work: Work) -> tuple[Desk, Staged | None]:
-        decision = work.holds if not self._wary else None
+        decision = work.holds if not self._caution.wary else None
         if decision is None and work.decision is not None:
             self._flights.drop()  # it will be decided otherwise, perhaps
         async with self._db.raw() as pg:
-            if self._wary or work.dead:
+            if self._caution.wary or work.dead:
                 async with pg.transaction():
                     await fence(pg, batch)
                     await bury(pg, STAGE, batch.topic, work.dead)
@@ -156,8 +158,12 @@ class RouterHandler:
             try:
                 return decision.desk, await commit(pg, self._outbox, decision.parcel, fence_arguments(batch))
             except asyncpg.PostgresError as error:
-                self._wary = True
-                raise translate(error) from error
+                known = translate(error)
+                if isinstance(known, Conflict):
+                    self._caution.conflict()
+                else:
+                    self._caution.doubt()
+                raise known from error
 
     async def _decide(self, pg: Connection, work: Work, upon: Sequence[Work] = (), *, hold: bool = False) -> Decision:
         policy = self._policies.active
@@ -204,7 +210,7 @@ class RouterHandler:
 
     def reset(self) -> None:
         """Nothing decided ahead holds; and whoever was there in between may come again."""
-        self._wary = True
+        self._caution.doubt()
         self._flights.clear()
 
     def owned(self, parts: Sequence[int]) -> None:

@@ -10,6 +10,7 @@ import pytest
 
 import services.router.service  # noqa: F401 registers the steps
 from schemas.codec import routed_decoder
+from schemas.messages import AccountRef
 from services.eventlog.open import open_log
 from services.router.core.decide import again
 from services.router.store.reads import Reads, record_of
@@ -98,6 +99,33 @@ async def test_partitions_side_by_side_agree_on_one_rep_for_an_account(room: Roo
         "SELECT rep_id, count(*) AS n FROM router.account_rep GROUP BY rep_id ORDER BY n DESC, rep_id"
     )
     assert [(r["rep_id"], r["n"]) for r in shares] == [("chloe", 2), ("daavid", 1), ("emil", 1)]
+
+
+async def test_two_routers_that_give_to_the_same_reps_wait_for_each_other(room: Room) -> None:
+    """Each conflict costs a batch and what was decided ahead of it: they are few, however many batches there are."""
+    people = [Person(f"p{i}@company{i}.example") for i in range(160)]
+    for i, person in enumerate(people):
+        person.account = AccountRef(domain=f"company{i}.example", employees=120, industry="software", unlisted=True)
+    handlers = (room.handler, Room(room.db, room.log).handler)
+    conflicts = 0
+
+    async def send(number: int) -> None:
+        nonlocal conflicts
+        mine = [p for p in people if room.part_of(p.id) % 2 == number]
+        batches = [room.batch(person.says(60, cause(person.email, "webinar.attended"))) for person in mine]
+        for batch in batches:
+            while True:
+                try:
+                    await handlers[number].apply(batch, await handlers[number].prepare(batch))
+                    break
+                except Conflict:
+                    conflicts += 1
+                    handlers[number].reset()  # as the loop does
+
+    await asyncio.gather(send(0), send(1))
+    rows = await room.fetch("SELECT rep_id, count(*) AS n FROM router.assignment GROUP BY 1 ORDER BY 1")
+    assert [(row["rep_id"], row["n"]) for row in rows] == [("chloe", 80), ("daavid", 40), ("emil", 40)]
+    assert conflicts <= 30
 
 
 async def test_a_batch_under_a_lost_lease_writes_nothing(room: Room) -> None:

@@ -16,7 +16,7 @@ from services.migrations.run import migrate
 from services.policy.store import PolicyStore
 from services.runtime.db import Database
 from tests.bench import rig as rigs
-from tests.bench.rig import PARTITIONS, end, make_topic
+from tests.bench.rig import PARTITIONS, Rig, end, make_topic
 from tests.bench.yardsticks import preload
 from tests.e2e.product import free_port
 
@@ -24,6 +24,10 @@ LEADS = 40_000
 POSITIONS = (
     "SELECT coalesce(sum(greatest(next_offset, 0)), 0) FROM log.lease WHERE stage = 'router' AND topic = 'lead.scored'"
 )
+
+# Routers that have written something under their own lease.
+OWNERS = """SELECT count(DISTINCT owner) FROM log.lease
+ WHERE stage = 'router' AND topic = 'lead.scored' AND next_offset > 0 AND expires_at > clock_timestamp()"""
 
 
 def scored(leads: int) -> Iterator[tuple[bytes, bytes]]:
@@ -71,39 +75,49 @@ def scored(leads: int) -> Iterator[tuple[bytes, bytes]]:
         yield lead_id.encode(), encode(event)
 
 
+async def one(r: Rig, title: str, routers: int) -> None:
+    """So many routers on the same leads, in a database of their own."""
+    url = await r.fresh_database(f"decisions_{routers}")
+    db = Database(url)
+    await migrate(db)
+    await seed(db, PolicyStore(db), DirectoryStore(db))
+    await db.close()
+    ports = [free_port() for _ in range(routers)]
+    workers = [r.spawn("router", port, url) for port in ports]
+    pids = [worker.pid for worker in workers]
+    pg = await asyncpg.connect(url)
+    began, begun, before = 0.0, 0, {}
+    while True:
+        done, now = int(await pg.fetchval(POSITIONS)), time.perf_counter()
+        # Counted from when every router has got going: how long it takes to start is not the question.
+        if not began and done and await pg.fetchval(OWNERS) == routers:
+            began, begun, before = now, done, r.cpu_of(*pids)
+        if done >= LEADS:
+            break
+        if any(worker.poll() is not None for worker in workers):
+            raise RuntimeError("".join(r.log_of("router", port) for port in ports))
+        await asyncio.sleep(0.01)
+    after = r.cpu_of(*pids)
+    counted = LEADS - begun
+    cpu = ", ".join(f"{k} {(after[k] - before[k]) / counted * 1e6:.0f}" for k in after)
+    assigned = await pg.fetchval("SELECT count(*) FROM router.assignment")
+    shares = await pg.fetch("SELECT rep_id, count(*) AS n FROM router.assignment GROUP BY 1 ORDER BY 1")
+    print(
+        f"  {title:12s} {counted / (now - began):>6,.0f} decisions/s, {assigned:,} assigned: "
+        + ", ".join(f"{s['rep_id']} {s['n']:,}" for s in shares)
+        + f"; CPU µs a decision: {cpu}",
+        flush=True,
+    )
+    await pg.close()
+    for worker in workers:
+        end(worker)
+
+
 async def main() -> None:
-    """One router on Kafka."""
-    print(f"\nDecisions with assignment, {LEADS:,} qualified leads of as many companies, one router, Kafka")
+    """One router and two, on Kafka."""
+    print(f"\nDecisions with assignment, {LEADS:,} qualified leads of as many companies, Kafka")
     async with rigs.rig() as r:
         await make_topic(r.bootstrap, "lead.scored")
         await preload(r.bootstrap, "lead.scored", PARTITIONS, scored(LEADS))
-        url = await r.fresh_database("decisions")
-        db = Database(url)
-        await migrate(db)
-        await seed(db, PolicyStore(db), DirectoryStore(db))
-        await db.close()
-        port = free_port()
-        process = r.spawn("router", port, url)
-        pg = await asyncpg.connect(url)
-        began, begun, before = 0.0, 0, {}
-        while True:
-            done, now = int(await pg.fetchval(POSITIONS)), time.perf_counter()
-            if done and not began:
-                began, begun, before = now, done, r.cpu_of(process.pid)
-            if done >= LEADS:
-                break
-            if process.poll() is not None:
-                raise RuntimeError(r.log_of("router", port))
-            await asyncio.sleep(0.01)
-        after = r.cpu_of(process.pid)
-        counted = LEADS - begun
-        cpu = ", ".join(f"{k} {(after[k] - before[k]) / counted * 1e6:.0f}" for k in after)
-        assigned = await pg.fetchval("SELECT count(*) FROM router.assignment")
-        shares = await pg.fetch("SELECT rep_id, count(*) AS n FROM router.assignment GROUP BY 1 ORDER BY 1")
-        print(
-            f"  {counted / (now - began):,.0f} decisions/s, {assigned:,} assigned: "
-            + ", ".join(f"{s['rep_id']} {s['n']:,}" for s in shares)
-        )
-        print(f"  CPU µs a decision: {cpu}", flush=True)
-        await pg.close()
-        end(process)
+        await one(r, "one router", 1)
+        await one(r, "two routers", 2)

@@ -3,9 +3,10 @@
 import asyncio
 import base64
 import contextlib
+import subprocess
 import time
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import httpx
 import msgspec
@@ -81,51 +82,59 @@ async def taking(port: int) -> None:
             await asyncio.sleep(0.1)
 
 
-async def measure(port: int, key: str, size: int) -> tuple[float, float]:
-    """Requests and events a second, all acknowledged as durable."""
-    caller = Caller(port, key)
+async def measure(ports: Sequence[int], key: str, size: int) -> tuple[float, float]:
+    """Requests and events a second, all acknowledged as durable, over clients that are spread over `ports`."""
     per_client = 40 if size > 1 else 400
+    callers = [Caller(ports[c % len(ports)], key) for c in range(CLIENTS)]
     bodies = [
         [
-            caller.request(
+            callers[c].request(
                 "/v1/batch", msgspec.json.encode({"batch": [item(c * 10_000 + n * size + i) for i in range(size)]})
             )
             if size > 1
-            else caller.request("/v1/page", msgspec.json.encode(item(c * 10_000 + n)))
+            else callers[c].request("/v1/page", msgspec.json.encode(item(c * 10_000 + n)))
             for n in range(per_client)
         ]
         for c in range(CLIENTS)
     ]
     began = time.perf_counter()
-    good = sum(await asyncio.gather(*(caller.run(b, began + SECONDS) for b in bodies)))
+    good = sum(await asyncio.gather(*(c.run(b, began + SECONDS) for c, b in zip(callers, bodies, strict=True))))
     took = time.perf_counter() - began
     return good / took, good * size / took
 
 
 async def one(r: Rig, title: str, *, kafka: bool) -> None:
-    """The ingest stage alone, on the broker or on PostgreSQL."""
-    port, setup = free_port(), free_port()
-    url = await r.fresh_database(f"ingest_{port}")
+    """The ingest stage alone, on the broker or on PostgreSQL: one process, then two."""
+    setup = free_port()
+    url = await r.fresh_database(f"ingest_{setup}")
     first = r.spawn("up", setup, url, kafka=kafka)
     client = await ready(r, setup)
     key = client.access["source"]
     await client.close()
     end(first)
-    process = r.spawn("ingest", port, url, kafka=kafka)
+    ports: list[int] = []
+    processes: list[subprocess.Popen[bytes]] = []
     try:
-        await taking(port)
-        for size in (1, 100):
-            before = r.cpu_of(process.pid)
-            requests, rate = await measure(port, key, size)
-            used = r.cpu_of(process.pid)
-            cpu = {k: (used[k] - before[k]) / (rate * SECONDS) * 1e6 for k in used}
-            print(
-                f"  {title:20s} {'single' if size == 1 else f'batches of {size}':16s}{requests:>9,.0f} requests/s {rate:>10,.0f} events/s   CPU µs an event: "
-                + ", ".join(f"{k} {v:.1f}" for k, v in cpu.items()),
-                flush=True,
-            )
+        for sizes in ((1, 100), (100,)):
+            ports.append(free_port())
+            processes.append(r.spawn("ingest", ports[-1], url, kafka=kafka))
+            await taking(ports[-1])
+            for size in sizes:
+                before = r.cpu_of(*(p.pid for p in processes))
+                requests, rate = await measure(ports, key, size)
+                used = r.cpu_of(*(p.pid for p in processes))
+                cpu = {k: (used[k] - before[k]) / (rate * SECONDS) * 1e6 for k in used}
+                what = (
+                    f"{'single' if size == 1 else f'batches of {size}'}, {len(ports)} process{'es' * (len(ports) > 1)}"
+                )
+                print(
+                    f"  {title:18s} {what:28s}{requests:>7,.0f} requests/s {rate:>10,.0f} events/s   CPU µs an event: "
+                    + ", ".join(f"{k} {v:.1f}" for k, v in cpu.items()),
+                    flush=True,
+                )
     finally:
-        end(process)
+        for process in processes:
+            end(process)
 
 
 async def main() -> None:

@@ -8,7 +8,7 @@ costs the batch and what was decided ahead of it. They wait for each other inste
 from typing import Final
 
 # A conflict makes the stretch so many times longer; the longest is a minute or so of full batches.
-GROWTH: Final = 4
+GROWTH: Final = 16
 STRETCH_MAX: Final = 256
 
 

@@ -20,7 +20,7 @@ from tests.bench.rig import PARTITIONS, Rig, end, make_topic
 from tests.bench.yardsticks import preload
 from tests.e2e.product import free_port
 
-LEADS = 40_000
+LEADS = 100_000
 POSITIONS = (
     "SELECT coalesce(sum(greatest(next_offset, 0)), 0) FROM log.lease WHERE stage = 'router' AND topic = 'lead.scored'"
 )

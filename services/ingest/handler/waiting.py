@@ -19,11 +19,30 @@ INSERT INTO ingest.waiting (source_id, object_id, key, value, since, retry_at)
 SELECT $1, u.object_id, u.key, u.value, $5, $5 FROM unnest($2::text[], $3::bytea[], $4::bytea[])
   WITH ORDINALITY AS u(object_id, key, value, n) ORDER BY u.n"""
 # Of an object that is put off nothing is taken, so that its events stay in order; what has waited too long always is.
+# Each source is read by itself: what waits of a paused one may be very much, and is not looked at. (`BETWEEN` and not
+# `=`: else the planner takes the order from the primary key, and with it everybody's rows.) `since` rises with `seq` but
+# for the clocks of several processes, so the first row tells whether anything can be too old.
 NEXT: Final = """
-SELECT seq, source_id, object_id, key, value, since FROM ingest.waiting w
- WHERE since < $2 OR (source_id <> ALL ($3::text[]) AND NOT EXISTS (
-   SELECT 1 FROM ingest.waiting o WHERE o.source_id = w.source_id AND o.object_id = w.object_id AND o.retry_at > $1))
- ORDER BY seq LIMIT $4"""
+WITH RECURSIVE source AS (
+  (SELECT source_id FROM ingest.waiting ORDER BY source_id LIMIT 1)
+  UNION ALL
+  SELECT (SELECT w.source_id FROM ingest.waiting w WHERE w.source_id > s.source_id ORDER BY w.source_id LIMIT 1)
+    FROM source s WHERE s.source_id IS NOT NULL
+), later AS MATERIALIZED (
+  SELECT DISTINCT source_id, object_id FROM ingest.waiting WHERE retry_at > $1
+), due AS (
+  (SELECT seq FROM ingest.waiting
+    WHERE since < $2 AND (SELECT since FROM ingest.waiting ORDER BY seq LIMIT 1) < $2 ORDER BY seq LIMIT $4)
+  UNION
+  SELECT live.seq FROM source s CROSS JOIN LATERAL (
+    SELECT w.seq FROM ingest.waiting w
+     WHERE w.source_id BETWEEN s.source_id AND s.source_id
+       AND NOT EXISTS (SELECT 1 FROM later l WHERE l.source_id = w.source_id AND l.object_id = w.object_id)
+     ORDER BY w.source_id, w.seq LIMIT $4) live
+   WHERE s.source_id <> ALL ($3::text[])
+)
+SELECT seq, source_id, object_id, key, value, since FROM ingest.waiting
+ WHERE seq = ANY (ARRAY(SELECT seq FROM due ORDER BY seq LIMIT $4)) ORDER BY seq"""
 PUT_OFF: Final = "UPDATE ingest.waiting SET retry_at = $3 WHERE source_id = $1 AND object_id = $2"
 DONE: Final = "DELETE FROM ingest.waiting WHERE seq = ANY ($1::bigint[])"
 LEASE: Final = """

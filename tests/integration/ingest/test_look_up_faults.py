@@ -1,22 +1,24 @@
 """The look-up of contacts when things go wrong: two processes, kill -9, limits, people who ask to be forgotten, poison."""
 
 import asyncio
+import json
 import subprocess
 import sys
 from collections import Counter
 from collections.abc import AsyncIterator, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from schemas.codec import Message
-from schemas.messages import Tracking
+from schemas.codec import CloudEvent, Message, encode
+from schemas.messages import Identifier, Tracking
+from schemas.signals import event_type
 from services.eventlog.ports import DeadRecord
 from services.ingest.handler import enrich
 from services.ingest.handler.enrich import Enricher
-from services.ingest.handler.waiting import Waiting, forget
+from services.ingest.handler.waiting import NEXT, TURN_EVENTS, Waiting, forget
 from services.ingest.store import Source
 from services.runtime import crash
 from services.runtime.clock import FixedClock
@@ -234,6 +236,44 @@ async def test_each_source_has_its_own_pace_and_a_retry_after_is_kept(
     assert asked() == (9, 2)
     assert len(far.published) == 10
     await far.enricher.stop()
+
+
+async def test_what_waits_of_a_paused_source_is_not_read_each_time(database: Database) -> None:
+    clock = FixedClock(datetime(2026, 11, 24, 12, tzinfo=UTC))
+    seen = Tracking(
+        signal="email.opened",
+        ids=[Identifier(kind="crm", value="hubspot:1:1")],
+        received_at=clock.now(),
+        occurred_at=clock.now(),
+    )
+    event = encode(CloudEvent(id="e", source="s", type=event_type("email.opened"), time=clock.now(), data=seen))
+    async with database.raw() as pg:
+        for source_id, n in (("paused", 5000), ("live", 3)):
+            await pg.execute(
+                """INSERT INTO ingest.waiting (source_id, object_id, key, value, since, retry_at)
+                   SELECT $1, 'o' || i, 'k', $2, $3, $3 FROM generate_series(1, $4::int) i""",
+                source_id, event, clock.now(), n,
+            )  # fmt: skip
+        await pg.execute("ANALYZE ingest.waiting")
+        told = await pg.fetchval(
+            f"EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) {NEXT}",
+            clock.now(), clock.now() - timedelta(hours=1), ["paused"], TURN_EVENTS,
+        )  # fmt: skip
+        [plan] = json.loads(told)
+        assert plan["Plan"]["Shared Hit Blocks"] + plan["Plan"]["Shared Read Blocks"] < 60
+    waiting = Waiting(database, clock)
+
+    async def taken(paused: list[str], too_old_s: float = 3600) -> Counter[str]:
+        found = await waiting.next("t", clock.now() - timedelta(seconds=too_old_s), paused)
+        assert [held.seq for held in found] == sorted(held.seq for held in found)
+        return Counter(held.source_id for held in found)
+
+    assert await taken(["paused"]) == {"live": 3}
+    assert await taken(["paused", "live"]) == {}
+    assert await taken([]) == {"paused": TURN_EVENTS}
+    assert await taken(["paused", "live"], too_old_s=-1) == {"paused": TURN_EVENTS}
+    await waiting.put_off("live", "o2", 60)
+    assert await taken(["paused"]) == {"live": 2}
 
 
 async def test_an_event_that_the_log_does_not_take_does_not_hold_up_the_others(

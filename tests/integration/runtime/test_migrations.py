@@ -57,12 +57,12 @@ async def test_up_down_up_gives_the_same_tables(empty_database_url: str) -> None
 async def test_each_step_can_be_taken_back(empty_database_url: str) -> None:
     db = Database(empty_database_url)
     try:
-        for number in range(1, int(head()) + 1):
+        while await version(db) != head():
             before = await shape(db)
-            await migrate(db, f"{number:04}")
+            await migrate(db, "+1")
             await downgrade(db, "-1")
             assert await shape(db) == before
-            await migrate(db, f"{number:04}")
+            await migrate(db, "+1")
     finally:
         await db.close()
 

@@ -26,7 +26,6 @@ ENTRIES: Final[tuple[Entry, ...]] = (
     Entry("Funnel", "/funnel", "funnel", ("marketing",)),
     Entry("Templates", "/templates", "speech", ("marketing",)),
     Entry("Sources", "/sources", "plug", ("marketing", "ops")),
-    Entry("Channels", "/channels", "send", ("marketing",)),
     Entry("Overview", "/overview", "pulse", ("ops",)),
     Entry("Lag", "/ops/lag", "clock", ("ops",)),
     Entry("Dead letters", "/ops/dead-letters", "letter", ("ops",)),

@@ -24,6 +24,7 @@ PAGES = (
     "/funnel",
     "/templates?segment=enterprise&language=fi",
     "/sources",
+    "/channels",
     "/overview",
     "/ops/lag",
     "/ops/dead-letters",
@@ -81,7 +82,10 @@ async def test_every_page_in_every_look_is_accessible(console: Console, chromium
     source = (await api(console, "admin", "GET", "/v1/sources")).json()["items"][0]["id"]
     letter = (await api(console, "admin", "GET", "/v1/ops/dead-letters")).json()["items"][0]["id"]
     found: list[str] = []
-    for path in (*PAGES, f"/sources/{source}", f"/ops/dead-letters/{letter}"):
+    values = {"token": "xoxb-1", "users": "U012=anna"}
+    asked = {"name": f"slack {look}", "kind": "slack_bot", "values": values}
+    channel = (await api(console, "admin", "POST", "/v1/channels", json=asked)).json()["id"]
+    for path in (*PAGES, f"/sources/{source}", f"/channels/{channel}", f"/ops/dead-letters/{letter}"):
         await page.goto(console.url + path)
         if path == "/policy":
             # Its beginning alone: axe looks at every painted word.

@@ -40,9 +40,9 @@ class ChannelPages:
         return self._frame.draw(
             "channels.html",
             identity=await self._frame.signed_in(request),
-            here="/channels",
+            here="/sources",
             channels=[channel_row(one, now) for one in await self._endpoints.store.list()],
-            kinds=[(kind.name, kind.title) for kind in self._endpoints.kinds.values()],
+            kinds={kind.name: kind.title for kind in self._endpoints.kinds.values()},
         )
 
     async def show(self, request: Request) -> Response:
@@ -72,7 +72,7 @@ class ChannelPages:
             "channel.html",
             status,
             identity=await self._frame.signed_in(request),
-            here="/channels",
+            here="/sources",
             channel=channel_row(one, now),
             settings=shown,
             **{"problem": None, "saved": False, **more},

@@ -52,6 +52,7 @@ class DeliveryPages:
             identity=await self._frame.signed_in(request),
             here="/ops/deliveries",
             channels=channels,
+            kinds={kind.name: kind.title for kind in self._endpoints.kinds.values()},
             deliveries=[delivery_row(row) for row in rows[:SHOWN]],
             older=f"/ops/deliveries?{urlencode(older)}" if older is not None else None,
             chosen=chosen,

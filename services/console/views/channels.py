@@ -20,6 +20,18 @@ KIND_WORDS: Final[Mapping[str, str]] = {
     "clicked": "Clicked or replied",
     "you_missed": "Missed while away",
 }
+# Names that say too little on a page.
+LABELS: Final[Mapping[str, str]] = {
+    "api": "Address of the API",
+    "channel": "Slack channel",
+    "users": "Who is who",
+    "domain": "Address",
+    "host": "SMTP server",
+    "from": "Sender’s address",
+    "from_name": "Sender’s name",
+    "set_owner": "When the rep becomes the owner",
+    "create_missing": "Make a person who is not there",
+}
 OPTION: Final = "option-"
 KIND: Final = "kind-"
 LONG: Final = 500
@@ -92,16 +104,17 @@ def change_of(kind: Kind, sent: Mapping[str, str]) -> Change:
         kinds=[code for code in KINDS if KIND + code in sent],
         reps=_names(sent.get("reps", "")),
         segments=_names(sent.get("segments", "")),
-        concurrency=_whole(sent, "concurrency", "At a time"),
-        per_s=_number(sent, "per_s", "A second"),
+        concurrency=_whole(sent, "concurrency", "Messages at a time"),
+        per_s=_number(sent, "per_s", "Messages a second"),
     )
 
 
 def _value(field: Field, value: str) -> Value:
     return Value(
         name=OPTION + field.name,
-        label=sentence(words(field.name)).removesuffix("."),
-        text=field.text,
+        label=LABELS.get(field.name) or sentence(words(field.name)).removesuffix("."),
+        # A word gets its capital; what is to be written as it stands does not.
+        text=sentence(field.text).removesuffix(".") if field.text.split()[0].isalpha() else field.text,
         value=value,
         required=field.required and not field.secret,
         secret=field.secret,

@@ -91,8 +91,8 @@ def messages(policy: Policy, case: Case, values: Mapping[str, str | None]) -> li
     return sorted(found, key=lambda one: (not one.chosen, not one.fits))
 
 
-def cover(policy: Policy, spoken: Iterable[str] = ()) -> tuple[list[str], list[Cover]]:
-    """Languages, and for each segment what its leads get in them.
+def cover(policy: Policy, spoken: Iterable[str] = ()) -> tuple[list[tuple[str, str]], list[Cover]]:
+    """Languages (code, name), and for each segment what its leads get in them.
 
     Args:
         spoken: What the reps write in, to see what is missing.
@@ -105,7 +105,7 @@ def cover(policy: Policy, spoken: Iterable[str] = ()) -> tuple[list[str], list[C
             best = policy.template_for(segment.name, None, segment.handover_at, language)
             cells.append(_cover(best, segment.name, language))
         rows.append(Cover(segment.label, cells))
-    return [language_name(one) for one in languages], rows
+    return [(one, language_name(one)) for one in languages], rows
 
 
 def example_of(

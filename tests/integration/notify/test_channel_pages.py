@@ -70,7 +70,7 @@ async def test_a_channel_is_changed_by_its_form(rig: Rig) -> None:
     await pages.call("rep", "/channels", status=403)
 
     page = await pages.call("marketing", f"/channels/{channel}")
-    assert "xoxb" not in page.html
+    assert "xoxb-very-secret" not in page.html
     sent = filled(page)
     assert {"kind-handover", "kind-due", "option-api", "option-token", "per_s"} <= set(sent)
     # As it stands it changes nothing.
@@ -100,7 +100,7 @@ async def test_what_is_wrong_is_said_and_nothing_typed_is_lost_but_secrets(rig: 
     assert "Token: say it again, as api changes" in text(page)
     assert filled(page) == asked
     page = await pages.call("marketing", f"/channels/{channel}", {**asked, "option-token": "xoxb-2", "per_s": "x"}, 422)
-    assert "A second: write a number" in text(page)
+    assert "Messages a second: write a number" in text(page)
     assert "xoxb-2" not in page.html
     page = await pages.call("marketing", f"/channels/{channel}", {**sent, "concurrency": "1.5"}, 422)
     assert "whole number" in text(page)

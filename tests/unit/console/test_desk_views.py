@@ -108,7 +108,7 @@ def test_the_message_that_fits_best_comes_first_and_is_filled() -> None:
 
 def test_which_languages_are_covered() -> None:
     languages, rows = cover(POLICY, ["sv", "no"])
-    assert languages == ["English", "Finnish", "Swedish", "Norwegian"]
+    assert languages == [("en", "English"), ("fi", "Finnish"), ("sv", "Swedish"), ("no", "Norwegian")]
     assert {row.label: row.cells for row in rows}["Volume"] == ["own", "own", "own", "fallback"]
     bare = compile_policy(
         TEXT[: TEXT.index("  # -- på svenska")] + TEXT[TEXT.index("# ----", TEXT.index("Aurorasta")) :]

@@ -20,10 +20,12 @@ from services.ingest.core.identity import identifiers
 from services.ingest.core.limits import ID_MAX, NAME_MAX, TEXT_MAX, BadItem, clean_text
 from services.ingest.core.spelling import Speller
 from services.ingest.core.times import event_time
-from services.ingest.core.traits import company_facts, person_traits
+from services.ingest.core.traits import company_facts, filled_in, person_traits
 
 # Names of events whose `email` is somebody else's: the invited friend must not get the inviter's points.
 _ABOUT_OTHERS: Final = ("invit", "referr", "refer ", "shared", "forward")
+# Sites that have no call of their own for who somebody is send it with the form.
+_FORMS: Final = frozenset(("form.submitted", "demo.requested"))
 _EMPTY: Final[Mapping[str, Any]] = {}
 _NOWHERE: Final = (None, None, None)
 _NO_FACTS: Final = (None, None, NO_PROPERTIES)
@@ -99,6 +101,8 @@ def to_event(seen: Seen, facts: Facts, speller: Speller) -> CloudEvent[Tracking]
     at = event_time(seen.time, seen.sent_at, facts.received_at)
     found = hints(seen.properties) if seen.properties else _EMPTY
     publishable = facts.trust == "publishable"
+    if signal in _FORMS and seen.properties and not _of_others(seen):
+        seen.traits = {**(seen.traits or _EMPTY), **filled_in(seen.properties, seen.traits or _EMPTY)}
     # Each part is asked only when there is something to ask it about: this runs for every event.
     url, path, link = _places(signal, seen, found) if found or seen.page else _NOWHERE
     traits, account, rest = _facts(seen) if seen.traits or seen.account or seen.account_id else _NO_FACTS
@@ -142,10 +146,14 @@ def _signal(seen: Seen, speller: Speller) -> str:
 def _ids(seen: Seen, found: Mapping[str, Any]) -> list[Identifier]:
     emails = seen.emails
     email = found.get("email")
-    if email is not None and not (isinstance(seen.name, str) and _about_others(seen.name[:NAME_MAX]) and _named(seen)):
+    if email is not None and not (_of_others(seen) and _named(seen)):
         emails = (*emails, email)
     crm = seen.crm if seen.crm is not None else found.get("crm")
     return identifiers(emails=emails, crm=crm, user=seen.user, anonymous=seen.anonymous, previous=seen.previous)
+
+
+def _of_others(seen: Seen) -> bool:
+    return isinstance(seen.name, str) and _about_others(seen.name[:NAME_MAX])
 
 
 def _named(seen: Seen) -> bool:

@@ -29,6 +29,13 @@ _COMPANY: Final[dict[str, str]] = {
     "country": "country", "countrycode": "country", "website": "website", "domain": "domain", "url": "website",
     "companydomain": "domain", "phone": "phone", "plan": "plan", "id": "id",
 }  # fmt: skip
+# What people write of themselves into a form. `name` and `title` are not here: they may be the form's own.
+_FILLED_IN: Final = frozenset(
+    (
+        "firstname", "givenname", "lastname", "surname", "familyname", "fullname", "jobtitle", "jobposition", "jobrole",
+        "company", "companyname", "organization", "organisation", "organizationname",
+    )
+)  # fmt: skip
 _CACHE_MAX = 10_000
 _folded: dict[str, str] = {}
 
@@ -67,6 +74,16 @@ def employees(value: object) -> int | None:
     first = value.strip()[:32].replace("–", "-").partition("-")[0].rstrip("+ ")
     digits = "".join(c for c in first if c not in ", \u00a0.'")
     return int(digits) if digits.isascii() and digits.isdigit() and len(digits) < 9 else None
+
+
+def filled_in(properties: Mapping[str, Any], known: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields of a form that are facts about the person who sent it, where `known` does not have them already."""
+    told = {_name(key, _PERSON) for key in known}
+    return {
+        key: value
+        for key, value in properties.items()
+        if isinstance(value, str) and fold(key[:64]) in _FILLED_IN and _name(key, _PERSON) not in told
+    }
 
 
 def person_traits(traits: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any], bool]:

@@ -13,9 +13,11 @@ from hypothesis import strategies as st
 
 from schemas.codec import encode, tracking_decoder
 from services.ingest.core.identity import PLACEHOLDERS
+from services.ingest.core.mapping import to_event
+from services.ingest.core.spelling import Speller
 from services.ingest.sources import segment
 from services.ingest.sources.base import BadBody, Limits
-from tests.unit.ingest.support import LIMITS, NOW, arrival, bad, events, one
+from tests.unit.ingest.support import LIMITS, NOW, arrival, bad, events, facts, one
 
 
 def track(event: str = "Email Link Clicked", **fields: Any) -> dict[str, Any]:
@@ -174,6 +176,28 @@ def test_the_address_of_the_client_counts_by_key() -> None:
 )
 def test_machine_flags(properties: dict[str, Any], actor: str | None) -> None:
     assert one(track("Email Opened", properties=properties)).data.actor == actor
+
+
+def test_what_a_form_asks_of_its_sender_is_known_of_the_sender() -> None:
+    form = {
+        "email": "ake@tundra.example",
+        "First Name": "Åke",
+        "lastName": "Ähström",
+        "job_title": "CMO",
+        "company": "Tundra",
+        "name": "Contact form",
+        "title": "Talk to us",
+        "companySize": {"from": 50},
+    }
+    for event in ("Form Submitted", "Demo Requested"):
+        data = one({"type": "track", "event": event, "anonymousId": "b1", "properties": form}).data
+        assert data.traits == {"first_name": "Åke", "last_name": "Ähström", "title": "CMO", "company": "Tundra"}
+    said = {"context": {"traits": {"title": "CEO"}}, "properties": form}
+    assert (one(track("Form Submitted", **said)).data.traits or {})["title"] == "CEO"
+    assert one(track("Content Downloaded", properties=form)).data.traits is None
+    [(_, referral)] = segment.parse(arrival({"batch": [track("Refer a friend", properties=form)]}), LIMITS).seen
+    told = to_event(referral, facts(), Speller({"Refer a friend": "form.submitted"})).data
+    assert (told.signal, told.traits) == ("form.submitted", None)
 
 
 def test_an_invited_friend_does_not_get_the_points() -> None:

@@ -16,7 +16,8 @@ from services.cli.compose import database
 from services.cli.screen import harmless
 from services.migrations.run import migrate
 from services.runtime.db import Database
-from services.runtime.errors import BadMessage
+from services.runtime.embedded import made
+from services.runtime.errors import BadMessage, Misconfigured
 from services.runtime.settings import Settings
 
 out = Console()
@@ -25,7 +26,17 @@ FILE_MAX_BYTES = 16_777_216
 
 @contextlib.asynccontextmanager
 async def opened(settings: Settings) -> AsyncIterator[Database]:
-    """The migrated database of the settings."""
+    """The migrated database of the settings.
+
+    Raises:
+        Misconfigured: Nobody has made one there: a new and empty one would answer as if there were no leads.
+    """
+    if settings.database_url is None and settings.environment == "local" and not made(settings.data_dir):
+        msg = (
+            f"there is no database in {settings.data_dir.expanduser().resolve()}; set LEAD_ROUTER_DATA_DIR to the data "
+            "folder of the service, or make one: lead-router up, or lead-router migrate"
+        )
+        raise Misconfigured(msg)
     async with database(settings, beside=True) as db:
         if settings.environment == "local":
             await migrate(db)

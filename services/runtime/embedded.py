@@ -261,6 +261,13 @@ def running_url(data_dir: Path) -> str | None:
     return socket_url(said.socket_folder, said.port, USER, DATABASE)
 
 
+def made(data_dir: Path) -> bool:
+    """Whether `data_dir` holds a database; also where it cannot be looked into, since what opens it says why."""
+    with contextlib.suppress(PermissionError):
+        return (data_dir.expanduser() / "postgres" / "PG_VERSION").exists()
+    return True
+
+
 async def _end(process: subprocess.Popen[bytes]) -> None:
     # SIGINT: roll back, write everything down, end. SIGQUIT: end, recover at the next start.
     for sign, limit_s in (

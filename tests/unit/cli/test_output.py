@@ -161,3 +161,13 @@ def test_a_health_check_says_what_is_stuck(monkeypatch: pytest.MonkeyPatch) -> N
         with pytest.raises(Unavailable, match="not turning: scoring for 61 s"):
             cli.health()
         answering.join(10)
+
+
+def test_no_command_makes_a_database_in_the_wrong_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("LEAD_ROUTER_DATABASE_URL", raising=False)
+    monkeypatch.setenv("LEAD_ROUTER_DATA_DIR", str(tmp_path / "elsewhere"))
+    for command in (["explain", "maria@fjordsoft.example"], ["dead", "list"], ["token", "list"], ["source", "list"]):
+        error = CliRunner().invoke(app, command).exception
+        assert isinstance(error, Misconfigured)
+        assert f"no database in {tmp_path / 'elsewhere'}" in str(error)
+    assert not (tmp_path / "elsewhere").exists()

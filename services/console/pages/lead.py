@@ -29,7 +29,7 @@ STAGES: Final[tuple[str, ...]] = get_args(Stage)
 
 
 class LeadPages:
-    """Reps see their own leads and those of their pools; everybody else sees all."""
+    """Reps see their own leads, those of their pools and of whom they manage; everybody else sees all."""
 
     def __init__(self, frame: Frame, rooms: ConsoleRooms) -> None:
         self._frame = frame

@@ -163,7 +163,11 @@ def card(
         edited=say.edited if say else False,
         language=say.language if say else None,
         mailto=mailto(lead.email, say.subject, body) if lead.email and say and body else None,
-        answerable=section == "task" and notice.assignment is not None and not to_do(notice),
+        # Whom an offer was made to answers it: a manager who is told of it sees to the rep.
+        answerable=section == "task"
+        and notice.assignment is not None
+        and not to_do(notice)
+        and (offer is None or offer.rep == notice.rep),
         until=notice.fresh_until.isoformat() if section == "now" and notice.fresh_until else None,
         lead=lead.id,
         assignment=notice.assignment.id if notice.assignment else None,

@@ -44,16 +44,29 @@ class Leads:
         """The pools that a rep sits in."""
         return tuple(sorted(pool.name for pool in self._view().pools.values() if rep in pool.weights)) if rep else ()
 
+    def team_of(self, rep: str | None) -> tuple[str, ...]:
+        """Whom a rep manages, also through others: who is told when they do not answer must see what it is about."""
+        reps, team, above = self._view().reps.values(), set[str](), {rep} if rep else set[str]()
+        while above:
+            above = {one.id for one in reps if one.manager in above} - team - {rep}
+            team |= above
+        return tuple(sorted(team))
+
     def sees(self, who: Identity, assignee: str | None, pool: str | None) -> bool:
-        """Whether the caller may see a lead: reps their own and those of their pools, everybody else all."""
-        return who.role != "rep" or (who.rep is not None and (assignee == who.rep or pool in self.pools_of(who.rep)))
+        """Whether the caller may see a lead: reps their own, those of their pools and their people's; others all."""
+        if who.role != "rep":
+            return True
+        return who.rep is not None and (
+            assignee == who.rep or pool in self.pools_of(who.rep) or assignee in self.team_of(who.rep)
+        )
 
     async def page(
         self, who: Identity, filters: Filters, limit: int, after: tuple[datetime, str] | None
     ) -> tuple[list[dict[str, Any]], str | None]:
         """A page of leads and the next cursor."""
         if who.role == "rep":
-            filters = msgspec.structs.replace(filters, only_rep=who.rep or "", only_pools=self.pools_of(who.rep))
+            reps = (who.rep or "", *self.team_of(who.rep))
+            filters = msgspec.structs.replace(filters, only_reps=reps, only_pools=self.pools_of(who.rep))
         rows = await self._reads.leads(filters, limit + 1, after)
         more, rows = len(rows) > limit, rows[:limit]
         held = await self._reads.open_assignments([row["id"] for row in rows])

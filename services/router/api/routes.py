@@ -73,7 +73,7 @@ def router_router(leads: Leads, answers: Answers) -> APIRouter:
         limit: Limit = 50,
         cursor: Cursor = None,
     ) -> dict[str, Any]:
-        """Leads, newest first. A rep sees their own, and those of their pools."""
+        """Leads, newest first. A rep sees their own, those of their pools, and those of the people whom they manage."""
         filters = Filters(email=email, q=q, stage=stage, segment=segment, assignee=assignee, route=route, domain=domain)
         items, more = await leads.page(who, filters, limit, decode_place(cursor, UUID))
         return page(items, more)

@@ -21,7 +21,7 @@ class Filters(msgspec.Struct, frozen=True, kw_only=True):
     """What to list. None: everything.
 
     Attributes:
-        only_rep: A rep sees their own leads, and those of `only_pools`.
+        only_reps: A rep sees the leads of these, themselves among them, and those of `only_pools`.
     """
 
     email: str | None = None
@@ -31,7 +31,7 @@ class Filters(msgspec.Struct, frozen=True, kw_only=True):
     assignee: str | None = None
     route: str | None = None
     domain: str | None = None
-    only_rep: str | None = None
+    only_reps: tuple[str, ...] | None = None
     only_pools: tuple[str, ...] = ()
 
     def conditions(self) -> list[ColumnElement[bool]]:
@@ -47,8 +47,8 @@ class Filters(msgspec.Struct, frozen=True, kw_only=True):
             like = f"%{_escaped(self.q.strip())}%"
             columns = (LEAD.c.email, LEAD.c.name, LEAD.c.domain, LEAD.c.account_name)
             found.append(or_(*(column.ilike(like, escape="\\") for column in columns)))
-        if self.only_rep is not None:
-            found.append(or_(LEAD.c.assignee == self.only_rep, LEAD.c.pool.in_(self.only_pools)))
+        if self.only_reps is not None:
+            found.append(or_(LEAD.c.assignee.in_(self.only_reps), LEAD.c.pool.in_(self.only_pools)))
         return found
 
 

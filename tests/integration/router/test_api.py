@@ -13,7 +13,7 @@ from services.runtime.access import Access
 from services.runtime.clock import SystemClock
 from services.runtime.db import Listener
 from services.runtime.http import make_app
-from tests.support.routing import NOW, Person, Room, cause, hex_of
+from tests.support.routing import NOW, Person, Room, cause, hex_of, with_people
 
 
 class Api:
@@ -36,7 +36,9 @@ class Api:
 async def api(room: Room) -> AsyncIterator[Api]:
     access = Access(room.db, SystemClock(), Listener(room.db))
     tokens = {role: await access.create(role, None, role) for role in ("admin", "marketing", "ops")}
-    tokens |= {rep: await access.create("rep", rep, rep) for rep in ("anna", "chloe", "daavid", "elin", "farid")}
+    tokens |= {
+        rep: await access.create("rep", rep, rep) for rep in ("anna", "chloe", "daavid", "elin", "farid", "maria")
+    }
     app = make_app([], [router_router(room.leads, room.answers)], access)
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://test") as client:
         yield Api(client, tokens)
@@ -114,6 +116,29 @@ async def test_decisions_say_why_in_words(api: Api, people: dict[str, Person]) -
     page = await api.get(f"/v1/leads/{people['mql'].id}/decisions", limit=1)
     rest = await api.get(f"/v1/leads/{people['mql'].id}/decisions", limit=1, cursor=page["next"])
     assert [d["n"] for d in page["items"] + rest["items"]] == [2, 1]
+
+
+async def test_a_manager_sees_the_leads_of_their_people_and_of_theirs(
+    api: Api, people: dict[str, Person], room: Room
+) -> None:
+    """Whoever is told that a rep does not answer can open what it is about; the offer stays the rep's."""
+
+    async def seen_by(who: str) -> list[str]:
+        return sorted(item["email"].split("@")[0] for item in (await api.get("/v1/leads", who))["items"])
+
+    assert await seen_by("maria") == ["anni", "maria"]
+    mql = people["mql"].id
+    lead = await api.get(f"/v1/leads/{mql}", "maria")
+    assert (await api.get(f"/v1/leads/{mql}/decisions", "maria"))["items"]
+    held = lead["assignment"]
+    body = {"assignment_id": held["id"], "gen": held["gen"]}
+    assert (await api.post(f"/v1/leads/{mql}/accept", body, "maria", 409))["code"] == "already_taken"
+    # Managers of managers, and a circle that somebody has made by mistake.
+    room.view = with_people(room.view, maria={"manager": "farid"}, farid={"manager": "elin"}, elin={"manager": "maria"})
+    assert await seen_by("farid") == ["anni", "maria"]
+    room.view = with_people(room.view, chloe={"manager": None}, maria={"manager": None})
+    assert await seen_by("farid") == []
+    assert await seen_by("maria") == ["anni"]
 
 
 async def test_reps_see_their_own_leads_and_those_of_their_pools(api: Api, people: dict[str, Person]) -> None:

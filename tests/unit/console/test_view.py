@@ -193,6 +193,14 @@ def test_what_is_due_for_an_accepted_lead_is_done_not_answered():
     assert seen(notice, offer=msgspec.structs.replace(held, rep="olli"), names={"olli": "Olli"}).section == "past"
 
 
+def test_a_manager_who_is_told_of_an_offer_is_not_asked_to_answer_it():
+    [notice] = notices(told("due", assignment=offer("olli"), recipients=["anna"], why="Olli has not answered."))
+    held = Offer(id="o1", gen=1, lead_id=VERA.id, rep="olli", state="offered", since=NOW)
+    asked = seen(notice, offer=held)
+    assert (asked.section, asked.answerable) == ("task", False)
+    assert seen(notice, offer=msgspec.structs.replace(held, rep="anna")).answerable
+
+
 def test_claimed_tells_who():
     by = told("claimed", assignment=offer(state="accepted"), by="olli")
     assert seen(notices(handover(), by)[0], names={"olli": "Olli"}).note == "Olli took it just now."

@@ -6,7 +6,8 @@ import msgspec
 
 from schemas.messages import AssignmentState, LeadRouted
 from services.notify.core.desk import Desks, change, of_lead
-from services.notify.core.notice import OFFERS, ShownLead
+from services.notify.core.notice import OFFERS, Notice, ShownLead, ShownWhat
+from services.notify.core.words import say_of, who_of, why_of
 
 
 def claimed(desks: Desks, routed: LeadRouted, now: datetime) -> None:
@@ -43,9 +44,26 @@ def recalled(desks: Desks, routed: LeadRouted, now: datetime) -> None:
         if left:
             # Part of what it told has turned out wrong: the rest still holds.
             happened = notice.happened - (len(notice.what) - len(left))
-            one.put(msgspec.structs.replace(notice, what=left, happened=happened, updated_at=now))
+            told = notice if notice.what[-1].event_id not in gone else _of_the_rest(notice, left)
+            one.put(msgspec.structs.replace(told, what=left, happened=happened, updated_at=now))
         else:
             change(one, notice, now, state="recalled", assignment=None, note=note)
+
+
+def _of_the_rest(notice: Notice, left: list[ShownWhat]) -> Notice:
+    """The notice in words about its newest act that still holds: those it had were about one that is taken back."""
+    lead, last = notice.lead, left[-1]
+    if last.lead_id is None or last.lead_id == lead.id:
+        return msgspec.structs.replace(notice, why=why_of(notice.kind, lead, notice.account, left))
+    nobody = ShownLead(id=last.lead_id)
+    lead = nobody if last.who == who_of(nobody, notice.account) else ShownLead(id=last.lead_id, name=last.who)
+    return msgspec.structs.replace(
+        notice,
+        lead=lead,
+        why=why_of(notice.kind, lead, notice.account, left),
+        say=notice.say if notice.say is not None and notice.say.edited else say_of(lead, notice.account),
+        assignment=None,
+    )
 
 
 def closed(desks: Desks, routed: LeadRouted, now: datetime) -> None:

@@ -216,6 +216,17 @@ def test_recalled_events_leave_their_alert():
     assert (gone.state, gone.note) == ("recalled", "Withdrawn.")
 
 
+def test_what_is_left_of_an_alert_is_told_in_its_own_words():
+    office = Office()
+    office.take(alert(why="Vera viewed /a"), alert(OLLI, what=[viewed("e2")], why="Olli viewed /b"))
+    [joined] = office.of("anna")
+    assert (joined.lead.id, joined.why) == (OLLI.id, "Olli viewed /b")
+    [left] = office.take(told("recalled", lead=OLLI, what=[viewed("e2")]))
+    assert (left.lead.id, left.lead.name, left.assignment) == (VERA.id, VERA.name, None)
+    assert left.why.startswith(f"{VERA.name} is on the site now")
+    assert OLLI.name not in left.say.body
+
+
 def test_closed_ends_what_waits():
     office = Office()
     office.take(handover(), alert(recipients=["ben"]), handover(OLLI, rep="chloe", offer_id="o2"))

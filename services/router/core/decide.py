@@ -19,7 +19,6 @@ from services.router.core.segment import not_live, segment_of, segment_reason
 from services.router.core.stage import climb
 
 WORST_GRADE: Final = "D"
-SHOP_LINK: Final = "shop_link"
 SELF_SERVE: Final = "self_serve"
 OWNER: Final = "owner"
 DEFAULT_TRACK: Final = "nurture"
@@ -118,7 +117,7 @@ def grounds(verdict: Verdict) -> list[str]:
     A title that is learnt late mends the fit, a look at the prices brings the link: the record must not go on saying
     what is no longer so.
     """
-    shops = [str(reason.seen) for reason in verdict.reasons if reason.code == SHOP_LINK]
+    shops = [str(reason.seen) for reason in verdict.reasons if reason.code == "shop_link"]
     return sorted({reason.code for reason in verdict.counterfactual}) + shops
 
 
@@ -218,7 +217,7 @@ def _not_due(
         found.append(_fit_below(facts))
     found += missing
     if shop is not None:
-        found.append(Reason(code=SHOP_LINK, text=f"Shown the web shop: {shop}", seen=shop))
+        found.append(Reason(code="shop_link", text=f"Shown the web shop: {shop}", seen=shop))
     return found
 
 

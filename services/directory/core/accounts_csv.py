@@ -4,7 +4,7 @@ import csv
 import io
 import re
 import unicodedata
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
 from typing import Any, Final
 
 import msgspec
@@ -31,6 +31,7 @@ ALIASES: Final[dict[str, tuple[str, ...]]] = {
 }  # fmt: skip
 _NAMES: Final = {alias: column for column, aliases in ALIASES.items() for alias in (column, *aliases)}
 _DELIMITERS: Final = ",;\t|"
+UNCLOSED: Final[list[str]] = []  # stands for the cells of a line whose quotation mark is never closed
 
 
 class BadRow(msgspec.Struct, frozen=True, kw_only=True):
@@ -89,6 +90,10 @@ def parse_accounts(body: bytes, reps: Mapping[str, Rep], taken: Mapping[str, str
         if number >= ROWS_MAX:
             msg = f"the file has more than {ROWS_MAX:,} rows"
             raise FieldError(msg, "split it")
+        if cells is UNCLOSED:
+            message = "a quotation mark is opened and never closed"
+            result.refuse(BadRow(line=line, column="", value="", message=message, hint="close it, or take it out"))
+            continue
         sheet.read(line, cells, result)
     return result
 
@@ -113,19 +118,47 @@ def _records(text: str) -> Iterator[tuple[int, list[str]]]:
     first = next((row for row in text.splitlines() if row.strip()), "")
     outside = re.sub(r'"[^"]*"', "", first)
     delimiter = max(_DELIMITERS, key=outside.count)
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
-    before = 0
+    lines = list(io.StringIO(text, newline=""))
+    begun = 0
+    while begun < len(lines):
+        begun, unclosed = yield from _run(lines, begun, delimiter, skipped)
+        if unclosed:
+            yield begun + skipped, UNCLOSED
+
+
+def _run(
+    lines: list[str], start: int, delimiter: str, skipped: int
+) -> Generator[tuple[int, list[str]], None, tuple[int, bool]]:
+    """The records from a line on, to the end of the file or to a line whose quotation mark is never closed.
+
+    Such a line would swallow all that follow. They hold no odd mark any more, so it happens once in a file.
+
+    Returns:
+        How many lines are done, and whether the last of them was such a line.
+    """
+    reader = csv.reader(lines[start:], delimiter=delimiter)
+    before = start
     while True:
         try:
             cells = next(reader)
         except StopIteration:
-            return
+            return len(lines), False
         except csv.Error as error:
-            msg = f"line {reader.line_num + skipped}: {error}"
+            msg = f"line {start + reader.line_num + skipped}: {error}"
             raise FieldError(msg, "close the quotation mark of that line") from error
-        begin, before = before + 1 + skipped, reader.line_num
+        begin, before = before, start + reader.line_num
+        if before == len(lines) and before - begin > 1 and not _closed(lines[begin:], delimiter):
+            return begin + 1, True
         if any(cell.strip() for cell in cells):
-            yield begin, cells
+            yield begin + 1 + skipped, cells
+
+
+def _closed(lines: list[str], delimiter: str) -> bool:
+    try:
+        list(csv.reader(lines, delimiter=delimiter, strict=True))
+    except csv.Error as error:
+        return "unexpected end" not in str(error)
+    return True
 
 
 def _columns(header: list[str], line: int, result: AccountsFile) -> dict[int, str]:

@@ -386,3 +386,16 @@ def test_any_text_is_a_team_or_refused(text: str) -> None:
             parse_team(prefix + text, REPS)
         except TeamError:
             continue
+
+
+def test_a_quotation_mark_that_is_never_closed_costs_its_own_line_only() -> None:
+    text = 'domain,name\na.example,"A ""one"" Oy"\nb.example,"B Oy\nc.example,C Oy\nd.example,""\ne.example,E\n'
+    found = parse_accounts(text.encode(), {})
+    assert [(row.line, row.domain) for row in found.rows] == [
+        (2, "a.example"), (4, "c.example"), (5, "d.example"), (6, "e.example"),
+    ]  # fmt: skip
+    assert [(bad.line, bad.message) for bad in found.bad] == [(3, "a quotation mark is opened and never closed")]
+    noted = 'domain,notes\na.example,"two\nlines"\nb.example,"two\nmore"\n'
+    assert [row.line for row in parse_accounts(noted.encode(), {}).rows] == [2, 4]
+    with pytest.raises(FieldError):
+        parse_accounts(b'"domain,name\na.example,A\n', {})

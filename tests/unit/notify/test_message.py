@@ -227,6 +227,15 @@ def test_what_is_left_of_an_alert_is_told_in_its_own_words():
     assert OLLI.name not in left.say.body
 
 
+def test_what_is_left_of_ones_own_acts_keeps_the_lead():
+    office = Office()
+    office.take(alert(why="Vera viewed /a"), alert(what=[viewed("e2")], why="Vera viewed /b"))
+    [before] = office.of("anna")
+    [left] = office.take(told("recalled", what=[viewed("e2")]))
+    assert (left.lead, left.say, left.assignment) == (before.lead, before.say, before.assignment)
+    assert (left.why == "Vera viewed /b", VERA.name in left.why) == (False, True)
+
+
 def test_closed_ends_what_waits():
     office = Office()
     office.take(handover(), alert(recipients=["ben"]), handover(OLLI, rep="chloe", offer_id="o2"))
